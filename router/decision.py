@@ -1,0 +1,163 @@
+"""What was decided, and why: a decision explains itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from router.types import ModelScore, Preference, TaskPrediction
+
+_SHOWN_MODELS = 8
+_SHOWN_TASKS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutingDecision:
+    """Which model should handle a prompt.
+
+    Attributes:
+        ranking: All models that may take it, best first: the rest is the fallback order.
+        prediction: What the prompt asks for.
+        scores: Every term of every candidate's score, by model.
+        strategy: Name of the strategy that ranked them.
+        preference: What the caller pays for quality.
+        excluded: Models that may not take it, and why.
+        reasons: What a reader has to know besides the scores, in plain sentences.
+    """
+
+    ranking: tuple[str, ...]
+    prediction: TaskPrediction
+    scores: Mapping[str, ModelScore]
+    strategy: str
+    preference: Preference
+    excluded: Mapping[str, str]
+    reasons: tuple[str, ...]
+
+    @property
+    def model(self) -> str:
+        """The model to call."""
+        return self.ranking[0]
+
+    @property
+    def fallbacks(self) -> tuple[str, ...]:
+        """The models to try when that one fails, in this order."""
+        return self.ranking[1:]
+
+    def explain(self) -> str:
+        """Return a text of a few lines: the task, every term of the best scores, and what would have changed the choice."""
+        return "\n".join([*self._tell_task(), "", *self._tell_scores(), "", *self._tell_changes(), *self._tell_reasons()])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain data for JSON; an infinite price of a point becomes None."""
+        return {
+            "model": self.model,
+            "ranking": list(self.ranking),
+            "prediction": {
+                "task": self.prediction.task,
+                "confidence": self.prediction.confidence,
+                "source": self.prediction.source,
+                "probabilities": dict(self.prediction.probabilities),
+            },
+            "strategy": self.strategy,
+            "preference": {
+                "usd_per_point": _finite(self.preference.usd_per_point),
+                "seconds_per_point": _finite(self.preference.seconds_per_point),
+                "quality_floor": self.preference.quality_floor,
+            },
+            "scores": {model: _score_to_dict(self.scores[model]) for model in self.ranking},
+            "excluded": dict(self.excluded),
+            "reasons": list(self.reasons),
+        }
+
+    def _tell_task(self) -> list[str]:
+        likely = sorted(self.prediction.probabilities.items(), key=lambda item: -item[1])[:_SHOWN_TASKS]
+        told = ", ".join(f"{task} {probability:.2f}" for task, probability in likely)
+        return [f"task: {self.prediction.task or 'unknown'}, by {self.prediction.source} ({told}, …)"]
+
+    def _tell_scores(self) -> list[str]:
+        width = max(len(model) for model in self.ranking[:_SHOWN_MODELS])
+        lines = [f"{'model':{width}}  utility = quality (± stderr) − cost − time    USD per 1,000 prompts   seconds"]
+        for model in self.ranking[:_SHOWN_MODELS]:
+            score = self.scores[model]
+            cost, time = price_of_cost(score, self.preference), price_of_time(score, self.preference)
+            terms = f"{score.quality:.3f} (± {score.stderr:.3f}) − {cost:.3f} − {time:.3f}"
+            lines.append(
+                f"{model:{width}}  {score.utility:7.3f} = {terms}"
+                f"   {_or_unknown(score.cost_usd, 1000):>18}   {_or_unknown(score.latency_s, 1):>12}"
+            )
+        hidden = len(self.ranking) - _SHOWN_MODELS
+        return [*lines, f"… and {hidden} more"] if hidden > 0 else lines
+
+    def _tell_changes(self) -> list[str]:
+        lines = [*self._tell_dial(), *self._tell_other_tasks()]
+        return (
+            ["What would have changed the choice:", *lines] if lines else ["Nothing in sight would have changed the choice."]
+        )
+
+    def _tell_dial(self) -> list[str]:
+        """Tell between which prices of a point this model stays the best."""
+        if self.preference.quality_floor is not None or len(self.ranking) == 1:
+            return []
+        current, chosen = self.preference.usd_per_point, self.scores[self.model]
+        flips = [
+            (flip, other) for other in self.fallbacks if (flip := _flip_price(chosen, self.scores[other], self.preference))
+        ]
+        cheaper = max(((flip, other) for flip, other in flips if flip < current), default=None)
+        dearer = min(((flip, other) for flip, other in flips if flip > current), default=None)
+        lines = []
+        if cheaper:
+            lines.append(f"- a point of quality worth less than {cheaper[0]:.2g} USD: {cheaper[1]}")
+        if dearer:
+            lines.append(f"- a point of quality worth more than {dearer[0]:.2g} USD: {dearer[1]}")
+        return lines
+
+    def _tell_other_tasks(self) -> list[str]:
+        if self.preference.quality_floor is not None:
+            return []
+        lines = []
+        for task in sorted(self.prediction.probabilities, key=lambda task: -self.prediction.probabilities[task]):
+            best = max(self.ranking, key=lambda model: self.scores[model].by_task.get(task, -math.inf))
+            if best != self.model and task != self.prediction.task:
+                lines.append(f"- if it were {task} (probability {self.prediction.probabilities[task]:.2f}): {best}")
+        return lines[:_SHOWN_TASKS]
+
+    def _tell_reasons(self) -> Sequence[str]:
+        return ["", *(f"note: {reason}" for reason in self.reasons)] if self.reasons else []
+
+
+def price_of_cost(score: ModelScore, preference: Preference) -> float:
+    """Return what a model's cost takes from its utility; 0 where cost does not count or is unknown."""
+    return 0.01 * (score.cost_usd or 0.0) / preference.usd_per_point
+
+
+def price_of_time(score: ModelScore, preference: Preference) -> float:
+    """Return what a model's latency takes from its utility; 0 where time does not count or is unknown."""
+    return 0.01 * (score.latency_s or 0.0) / preference.seconds_per_point
+
+
+def _flip_price(chosen: ModelScore, other: ModelScore, preference: Preference) -> float | None:
+    """Return the price of a point, in USD, at which two models are worth the same; None where there is none."""
+    gain = other.quality - price_of_time(other, preference) - (chosen.quality - price_of_time(chosen, preference))
+    extra_usd = (other.cost_usd or 0.0) - (chosen.cost_usd or 0.0)
+    return 0.01 * extra_usd / gain if gain * extra_usd > 0 else None
+
+
+def _score_to_dict(score: ModelScore) -> dict[str, Any]:
+    return {
+        "utility": score.utility,
+        "quality": score.quality,
+        "stderr": score.stderr,
+        "cost_usd": score.cost_usd,
+        "latency_s": score.latency_s,
+        "assumed": sorted(score.assumed),
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _or_unknown(value: float | None, factor: float) -> str:
+    return "unknown" if value is None else f"{value * factor:.3g}"

@@ -1,0 +1,204 @@
+"""The values that cross every boundary: frozen dataclasses and two protocols, data only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Source = Literal["classifier", "keywords", "default"]
+
+
+def _require(holds: bool, rule: str, value: object) -> None:
+    if not holds:
+        raise ValueError(f"{rule}, was {value!r}")
+
+
+def _non_negative(name: str, value: float | None) -> None:
+    _require(value is None or (math.isfinite(value) and value >= 0), f"{name} must be finite and not negative", value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A quality in [0, 1] that is never a bare number.
+
+    Attributes:
+        mean: Expected score, in [0, 1].
+        stderr: Standard error of that mean, ≥ 0.
+        n: Scored prompts behind it; 0 where it is borrowed from the model's other tasks and the task's other models.
+    """
+
+    mean: float
+    stderr: float
+    n: float
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.mean <= 1, "mean must be in [0, 1]", self.mean)
+        _non_negative("stderr", self.stderr)
+        _non_negative("n", self.n)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelProfile:
+    """What is known of one model.
+
+    Attributes:
+        name: The name that `RoutingDecision.model` returns.
+        provider: Who serves it.
+        quality: Expected score by task. A task that is missing counts with the mean of those that are there.
+        input_usd_per_mtok: List price in USD per million input tokens; None where unknown.
+        output_usd_per_mtok: The same for output tokens.
+        output_tokens: Mean length of an answer by task, in tokens.
+        cost_usd: Mean measured cost of one prompt in USD; stands in where there are no list prices.
+        latency_s: Mean measured seconds to a whole answer; None where unknown.
+        context_window: Tokens that prompt and answer may have together; None where unknown.
+        capabilities: What it can do besides text, such as `vision`, `tools`, `reasoning`.
+        weight: Relative capacity, > 0.
+        source: Where the figures come from.
+    """
+
+    name: str
+    provider: str = ""
+    quality: Mapping[str, Estimate] = field(default_factory=dict)
+    input_usd_per_mtok: float | None = None
+    output_usd_per_mtok: float | None = None
+    output_tokens: Mapping[str, float] = field(default_factory=dict)
+    cost_usd: float | None = None
+    latency_s: float | None = None
+    context_window: int | None = None
+    capabilities: frozenset[str] = frozenset()
+    weight: float = 1.0
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        _require(bool(self.name), "name must not be empty", self.name)
+        _require(math.isfinite(self.weight) and self.weight > 0, "weight must be positive", self.weight)
+        _require(self.context_window is None or self.context_window > 0, "context_window > 0", self.context_window)
+        for name in ("input_usd_per_mtok", "output_usd_per_mtok", "cost_usd", "latency_s"):
+            _non_negative(name, getattr(self, name))
+        for task, tokens in self.output_tokens.items():
+            _non_negative(f"output_tokens[{task!r}]", tokens)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskPrediction:
+    """What the prompt asks for, and who says so.
+
+    Attributes:
+        task: The most likely task; None when nothing at all speaks for any.
+        confidence: Its probability, in [0, 1].
+        probabilities: One per task, summing to 1.
+        source: `classifier`, `keywords` where the classifier is missing or unsure and a rule fits, else `default`.
+    """
+
+    task: str | None
+    confidence: float
+    probabilities: Mapping[str, float]
+    source: Source
+
+    @property
+    def unsure(self) -> bool:
+        """Whether neither the classifier nor a rule would commit itself; the probabilities then only hedge."""
+        return self.source == "default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preference:
+    """What a point of quality is worth; a point is 0.01 of expected score.
+
+    Attributes:
+        usd_per_point: USD a prompt may cost more for one more point; infinite where cost does not count.
+        seconds_per_point: Seconds it may take longer for one more point; infinite where time does not count.
+        quality_floor: Share of the best candidate's expected quality, in [0, 1], that is good enough: the cheapest model
+            that reaches it wins. None where quality, cost and time are weighed instead.
+    """
+
+    usd_per_point: float = math.inf
+    seconds_per_point: float = math.inf
+    quality_floor: float | None = None
+
+    def __post_init__(self) -> None:
+        _require(self.usd_per_point > 0, "usd_per_point must be positive", self.usd_per_point)
+        _require(self.seconds_per_point > 0, "seconds_per_point must be positive", self.seconds_per_point)
+        floor = self.quality_floor
+        _require(floor is None or 0 <= floor <= 1, "quality_floor must be in [0, 1]", floor)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelScore:
+    """Every term of one model's score for one prompt.
+
+    Attributes:
+        model: Its name.
+        quality: Expected score: Σ over tasks of probability × quality, in [0, 1].
+        stderr: Standard error of `quality`.
+        cost_usd: Expected USD for this prompt, and
+        latency_s: expected seconds; both None where no candidate's is known. One unknown among known ones counts with
+            their median.
+        assumed: Which of `cost_usd` and `latency_s` are such medians.
+        utility: quality − what cost and time take away, on the scale of quality.
+        by_task: The utility if the task were known for certain, by task.
+    """
+
+    model: str
+    quality: float
+    stderr: float
+    cost_usd: float | None
+    latency_s: float | None
+    assumed: frozenset[str]
+    utility: float
+    by_task: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutingContext:
+    """All that a strategy may look at; new facts become fields.
+
+    Attributes:
+        prompt: The text that decides; cut to head and tail when it is long.
+        key: What makes a choice sticky (a user, a session); empty where the caller gave none.
+        prediction: The task.
+        candidates: Names of the models that may be chosen, in the artifact's order; never empty.
+        scores: One per candidate, by name.
+        preference: What the caller pays for quality.
+        loads: Live load by model; 0 where nothing is known.
+    """
+
+    prompt: str
+    key: str
+    prediction: TaskPrediction
+    candidates: Sequence[str]
+    scores: Mapping[str, ModelScore]
+    preference: Preference
+    loads: Mapping[str, float] = field(default_factory=dict)
+
+
+class Strategy(Protocol):
+    """Ranks all candidates, best first, so that the fallback order comes free. A plain function fits."""
+
+    def __call__(self, context: RoutingContext, /) -> Sequence[str]:
+        """Return every candidate exactly once."""
+        ...
+
+
+class Encoder(Protocol):
+    """Turns texts into vectors."""
+
+    @property
+    def name(self) -> str:
+        """Which encoder this is."""
+        ...
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        ...
+
+    def encode(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+        """Return an array of shape (len(texts), dim), rows of length one."""
+        ...

@@ -1,0 +1,363 @@
+"""The router: classify, score, rank, decide."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from router.artifacts import Artifact, find_artifact, load_artifact
+from router.classifier import TaskClassifier, TaskOracle
+from router.decision import RoutingDecision
+from router.errors import InputError, NoCandidateError
+from router.keywords import KeywordRules, default_rules
+from router.scoring import DEFAULT_OUTPUT_TOKENS, PREFERENCES, ProfileTable
+from router.strategies import STRATEGIES
+from router.text import Prompt, Request, read_prompt
+from router.types import ModelProfile, ModelScore, Preference, RoutingContext, Strategy, TaskPrediction
+
+# Groups of tasks that people ask for by name.
+FOCUS_AREAS: Mapping[str, tuple[str, ...]] = {
+    "creative": ("writing", "brainstorming", "roleplay"),
+    "technical": ("coding", "math", "reasoning"),
+    "informative": ("qa", "extraction", "summarization", "classification"),
+    "language": ("rewriting", "translation"),
+    "ethical": ("ethics", "advice"),
+}
+# A turn of so few words ("yes, go on") says nothing by itself: the conversation's task goes on.
+_FOLLOW_UP_WORDS = 4
+
+_log = logging.getLogger("router")
+
+
+class Router:
+    """Decides which model should handle a prompt. Thread-safe; pickles.
+
+    Args:
+        profiles: The models to choose from.
+        classifier: Tells the task of a prompt; None: keyword rules only.
+        rules: Keyword rules; None: those that come with the package.
+        strategy: Ranks the candidates: a registered name or any function from a `RoutingContext` to a ranking.
+        prefer: The default of `route(prefer=…)`.
+        quality_floor: The default of `route(quality_floor=…)`.
+        max_cost_usd: The default of `route(max_cost_usd=…)`.
+        problems: What failed on loading; stands in the reasons of every decision.
+
+    Raises:
+        InputError: If an option is unknown or out of range.
+    """
+
+    def __init__(
+        self,
+        profiles: Sequence[ModelProfile],
+        classifier: TaskClassifier | None = None,
+        *,
+        rules: KeywordRules | None = None,
+        strategy: str | Strategy = "contextual",
+        prefer: str = "balanced",
+        quality_floor: float | None = None,
+        max_cost_usd: float | None = None,
+        problems: Sequence[str] = (),
+    ) -> None:
+        self.profiles = tuple(profiles)
+        rules = rules or default_rules()
+        labels = classifier.labels if classifier else tuple(rules.phrases)
+        self._oracle = TaskOracle(labels=labels, classifier=classifier, rules=rules)
+        self._table = ProfileTable(self.profiles, labels)
+        self._strategy_name, self._strategy = _find_strategy(strategy)
+        self._preference = _find_preference(prefer, quality_floor)
+        self._prefer, self._quality_floor = prefer, quality_floor
+        self._max_cost_usd = _check_max_cost(max_cost_usd)
+        self._problems = tuple(problems)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path | None = None,
+        *,
+        sha256: str | None = None,
+        on_error: Literal["raise", "keywords"] = "raise",
+        strategy: str | Strategy = "contextual",
+        prefer: str = "balanced",
+        quality_floor: float | None = None,
+        max_cost_usd: float | None = None,
+    ) -> Router:
+        """Load a model folder that `llm-router-train train` wrote.
+
+        Args:
+            path: The folder; None: `$LLM_ROUTER_MODEL`, else the shipped one.
+            sha256: What its manifest must hash to, to be sure that nobody rewrote it.
+            on_error: `keywords` goes on with keyword rules where the classifier is damaged; every decision says so.
+            strategy: See `Router`.
+            prefer: See `route`.
+            quality_floor: See `route`.
+            max_cost_usd: See `route`.
+
+        Raises:
+            ArtifactError: If the folder is missing, damaged, altered or of another version.
+            InputError: If an option is unknown or out of range.
+        """
+        if on_error not in ("raise", "keywords"):
+            raise InputError(f"on_error must be 'raise' or 'keywords', was {on_error!r}")
+        artifact = load_artifact(Path(path) if path is not None else find_artifact(), sha256=sha256, on_error=on_error)
+        return cls.from_artifact(
+            artifact, strategy=strategy, prefer=prefer, quality_floor=quality_floor, max_cost_usd=max_cost_usd
+        )
+
+    @classmethod
+    def from_artifact(
+        cls,
+        artifact: Artifact,
+        *,
+        strategy: str | Strategy = "contextual",
+        prefer: str = "balanced",
+        quality_floor: float | None = None,
+        max_cost_usd: float | None = None,
+    ) -> Router:
+        """Make a router of a loaded model folder; the options are those of `load`."""
+        return cls(
+            artifact.profiles,
+            artifact.classifier,
+            rules=artifact.rules,
+            strategy=strategy,
+            prefer=prefer,
+            quality_floor=quality_floor,
+            max_cost_usd=max_cost_usd,
+            problems=artifact.problems,
+        )
+
+    def route(
+        self,
+        prompt: Prompt,
+        *,
+        key: str = "",
+        focus: str | None = None,
+        prefer: str | None = None,
+        quality_floor: float | None = None,
+        max_cost_usd: float | None = None,
+        allowed: Collection[str] | None = None,
+        needs: Collection[str] = (),
+    ) -> RoutingDecision:
+        """Decide which model should handle a prompt.
+
+        Args:
+            prompt: Any text, or chat messages in the OpenAI form, of which the last user turn decides.
+            key: What makes a choice sticky, such as a user or a session, for the strategies that look at it.
+            focus: A named area (creative, technical, informative, language, ethical) or a task: what it must be about.
+            prefer: `quality`, `balanced`, `cheap` or `fast`.
+            quality_floor: In [0, 1]: the cheapest model whose expected quality is at least this share of the best
+                candidate's. Takes the place of `prefer`.
+            max_cost_usd: Models that are expected to cost more for this prompt are excluded.
+            allowed: Names of the models that may be chosen; None: all.
+            needs: Capabilities the model must have, such as `vision` or `tools`. An image in the messages needs `vision`.
+
+        Raises:
+            InputError: If an argument is of the wrong type or an option unknown. Never on a text.
+            NoCandidateError: If every model is excluded; says by what.
+        """
+        request = read_prompt(prompt)
+        preference = self._choose_preference(prefer, quality_floor)
+        needed = frozenset(_check_names(needs, "needs")) | ({"vision"} if request.has_image else set())
+        prediction, reasons = self._predict(request)
+        if focus is not None:
+            prediction = _narrow(prediction, _find_focus(focus, self._oracle.labels))
+            reasons.append(f"focus {focus!r}: only its tasks count")
+        limit = self._max_cost_usd if max_cost_usd is None else _check_max_cost(max_cost_usd)
+        scores, excluded = self._score(request, prediction, preference, allowed=allowed, needs=needed, limit=limit)
+        context = RoutingContext(
+            prompt=request.turns[0],
+            key=key,
+            prediction=prediction,
+            candidates=tuple(scores),
+            scores=scores,
+            preference=preference,
+        )
+        return RoutingDecision(
+            ranking=_check_ranking(self._strategy(context), scores, self._strategy_name),
+            prediction=prediction,
+            scores=scores,
+            strategy=self._strategy_name,
+            preference=preference,
+            excluded=excluded,
+            reasons=(*self._problems, *reasons, *_tell_unknown(scores, preference)),
+        )
+
+    def _predict(self, request: Request) -> tuple[TaskPrediction, list[str]]:
+        """Tell the task of the last turn; one that says nothing by itself inherits it from the turns before."""
+        prediction = self._oracle.predict(request.turns[0])
+        reasons: list[str] = []
+        for earlier in request.turns[1:]:
+            if not prediction.unsure and len(request.turns[0].split()) > _FOLLOW_UP_WORDS:
+                break
+            prediction = self._oracle.predict(earlier)
+            reasons = ["the last turn says no task by itself: an earlier one decides"]
+            if not prediction.unsure:
+                break
+        if prediction.source != "classifier":
+            reasons.append(_tell_source(prediction, has_classifier=self._oracle.classifier is not None))
+            _log.info("%s", reasons[-1])
+        return prediction, reasons
+
+    def _choose_preference(self, prefer: str | None, quality_floor: float | None) -> Preference:
+        if prefer is None and quality_floor is None:
+            return self._preference
+        if prefer is not None:  # a preference named in the call outweighs a floor set before
+            return _find_preference(prefer, quality_floor)
+        return _find_preference(self._prefer, quality_floor)
+
+    def _score(
+        self,
+        request: Request,
+        prediction: TaskPrediction,
+        preference: Preference,
+        *,
+        allowed: Collection[str] | None,
+        needs: frozenset[str],
+        limit: float | None,
+    ) -> tuple[dict[str, ModelScore], dict[str, str]]:
+        """Score the models that may take the prompt, and tell of the others why not."""
+        known = None if allowed is None else self._check_allowed(allowed)
+        excluded = {
+            profile.name: reason for profile in self.profiles if (reason := _why_not(profile, request, known, needs))
+        }
+        candidates = [name for name in self._table.names if name not in excluded]
+        scores = self._table.score(candidates, prediction.probabilities, tokens=request.tokens, preference=preference)
+        if limit is not None:
+            dear = {name: score.cost_usd for name, score in scores.items() if (score.cost_usd or 0.0) > limit}
+            excluded |= {name: f"expected cost {cost:.3g} USD is over {limit:g}" for name, cost in dear.items()}
+            scores = {name: score for name, score in scores.items() if name not in dear}
+        if not scores:
+            raise NoCandidateError(excluded)
+        return scores, excluded
+
+    def _check_allowed(self, allowed: Collection[str]) -> frozenset[str]:
+        names = frozenset(_check_names(allowed, "allowed"))
+        unknown = sorted(names - set(self._table.names))
+        if unknown:
+            raise InputError(f"allowed names models that do not exist: {unknown}; known: {list(self._table.names)}")
+        return names
+
+
+@lru_cache(maxsize=1)
+def default_router() -> Router:
+    """Return the router that `route` uses: the model folder in `$LLM_ROUTER_MODEL`, else the shipped one, loaded once."""
+    return Router.load()
+
+
+def route(
+    prompt: Prompt,
+    *,
+    key: str = "",
+    focus: str | None = None,
+    prefer: str | None = None,
+    quality_floor: float | None = None,
+    max_cost_usd: float | None = None,
+    allowed: Collection[str] | None = None,
+    needs: Collection[str] = (),
+) -> RoutingDecision:
+    """Decide with the shipped model folder which model should handle a prompt; see `Router.route` for the options.
+
+    >>> decision = route("prove that sqrt(2) is irrational")
+    >>> decision.prediction.task
+    'math'
+    """
+    return default_router().route(
+        prompt,
+        key=key,
+        focus=focus,
+        prefer=prefer,
+        quality_floor=quality_floor,
+        max_cost_usd=max_cost_usd,
+        allowed=allowed,
+        needs=needs,
+    )
+
+
+def _why_not(profile: ModelProfile, request: Request, allowed: frozenset[str] | None, needs: frozenset[str]) -> str | None:
+    if allowed is not None and profile.name not in allowed:
+        return "not among the allowed"
+    if lacking := sorted(needs - profile.capabilities):
+        return f"lacks {', '.join(lacking)}"
+    room = request.tokens + int(DEFAULT_OUTPUT_TOKENS)
+    if profile.context_window is not None and room > profile.context_window:
+        return f"needs about {room} tokens, its context window has {profile.context_window}"
+    return None
+
+
+def _narrow(prediction: TaskPrediction, tasks: Collection[str]) -> TaskPrediction:
+    """Condition the probabilities on a group of tasks; evenly spread where they give it none."""
+    inside = {task: p if task in tasks else 0.0 for task, p in prediction.probabilities.items()}
+    total = sum(inside.values())
+    if total <= 0:
+        inside = {task: 1.0 if task in tasks else 0.0 for task in inside}
+        total = sum(inside.values())
+    probabilities = {task: p / total for task, p in inside.items()}
+    best = max(probabilities, key=lambda task: probabilities[task])
+    return TaskPrediction(task=best, confidence=probabilities[best], probabilities=probabilities, source=prediction.source)
+
+
+def _find_focus(focus: str, labels: Sequence[str]) -> Collection[str]:
+    tasks = [task for task in FOCUS_AREAS.get(focus, (focus,)) if task in labels] if isinstance(focus, str) else []
+    if not tasks:
+        raise InputError(f"focus must be one of {[*FOCUS_AREAS, *labels]}, was {focus!r}")
+    return tasks
+
+
+def _find_preference(prefer: str, quality_floor: float | None) -> Preference:
+    if prefer not in PREFERENCES:
+        raise InputError(f"prefer must be one of {list(PREFERENCES)}, was {prefer!r}")
+    if quality_floor is None:
+        return PREFERENCES[prefer]
+    try:
+        return Preference(quality_floor=quality_floor)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"quality_floor must be a number in [0, 1], was {quality_floor!r}") from error
+
+
+def _find_strategy(strategy: str | Strategy) -> tuple[str, Strategy]:
+    if callable(strategy):
+        return getattr(strategy, "__name__", type(strategy).__name__), strategy
+    if strategy not in STRATEGIES:
+        raise InputError(f"strategy must be a function or one of {list(STRATEGIES)}, was {strategy!r}")
+    return strategy, STRATEGIES[strategy]
+
+
+def _check_ranking(ranking: Sequence[str], scores: Mapping[str, ModelScore], strategy: str) -> tuple[str, ...]:
+    if sorted(ranking) != sorted(scores):
+        raise InputError(
+            f"strategy {strategy!r} must rank every candidate exactly once, gave {len(ranking)} of {len(scores)}"
+        )
+    return tuple(ranking)
+
+
+def _check_names(names: Collection[str], option: str) -> Collection[str]:
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{option} must be a collection of names, such as {{'a', 'b'}}, was {names!r}")
+    return names
+
+
+def _check_max_cost(max_cost_usd: float | None) -> float | None:
+    if max_cost_usd is None or (isinstance(max_cost_usd, (int, float)) and max_cost_usd >= 0):
+        return max_cost_usd
+    raise InputError(f"max_cost_usd must be a number that is not negative, was {max_cost_usd!r}")
+
+
+def _tell_source(prediction: TaskPrediction, *, has_classifier: bool) -> str:
+    why = "the classifier is unsure" if has_classifier else "there is no classifier"
+    if prediction.source == "keywords":
+        return f"{why}: keyword rules say {prediction.task}"
+    return f"{why} and no keyword rule fits: all tasks count by their probabilities"
+
+
+def _tell_unknown(scores: Mapping[str, ModelScore], preference: Preference) -> list[str]:
+    """Tell where the caller's wish could not be heeded for want of figures."""
+    told = []
+    if preference.seconds_per_point != float("inf") and all(score.latency_s is None for score in scores.values()):
+        told.append("no candidate's latency is known: time does not count")
+    for field, what in (("cost_usd", "cost"), ("latency_s", "latency")):
+        guessed = sorted(name for name, score in scores.items() if field in score.assumed)
+        if guessed and (field == "cost_usd" or preference.seconds_per_point != float("inf")):
+            told.append(f"{what} unknown, the known candidates' median assumed: {', '.join(guessed)}")
+    return told

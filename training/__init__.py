@@ -1,0 +1,1 @@
+"""The training pipeline: two CSV files in, an artifact folder that `router` loads out."""

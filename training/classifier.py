@@ -1,0 +1,281 @@
+"""Fit the task classifier: embedding and lexical features, logistic regression, temperature, threshold."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from joblib import Memory, Parallel, delayed
+from scipy import sparse
+from scipy.optimize import minimize_scalar
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
+
+from router.classifier import Heads, softmax
+from router.encoder import OnnxEncoder
+from router.features import BUCKETS, SURFACE, hashed_ngrams, surface_features
+from router.keywords import KeywordRules
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Inverse strengths of regularisation to choose from; the best is inside for everything from 200 to 13,000 prompts.
+CS = (0.3, 1.0, 3.0, 10.0)
+FOLDS = 5
+# Standard deviation that surface features are scaled to, beside an embedding and n-grams of length one.
+_SURFACE_SCALE = 0.05
+# A bucket that occurs once in the training prompts tells nothing that generalises, and makes the fit slow.
+_MIN_OCCURRENCES = 2
+_UNSEEN_LOGIT = -30.0
+_TOLERANCE, _MAX_ITERATIONS = 1e-4, 5000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureBlocks:
+    """The features of n texts.
+
+    Attributes:
+        embedding: Shape (n, dim), float32, rows of length one.
+        lexical: Shape (n, BUCKETS), sparse float32, rows of length one.
+        surface: Shape (n, len(SURFACE)), float32, unscaled.
+    """
+
+    embedding: NDArray[np.float32]
+    lexical: sparse.csr_matrix
+    surface: NDArray[np.float32]
+
+    def take(self, rows: NDArray[np.int64]) -> FeatureBlocks:
+        """Return the features of some of the texts."""
+        return FeatureBlocks(embedding=self.embedding[rows], lexical=self.lexical[rows], surface=self.surface[rows])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FittedClassifier:
+    """A fitted classifier, and how it did on prompts it was not fitted on.
+
+    Attributes:
+        labels: The tasks, in the order of the heads' columns.
+        heads: The weights.
+        c: The inverse strength of regularisation that cross-validation chose.
+        temperature: What logits are divided by.
+        threshold: Confidence below which a prediction counts as unsure.
+        probabilities: Calibrated out-of-fold probabilities of the training prompts, shape (n, labels).
+        folds: The fold in which each training prompt was held out, shape (n,).
+    """
+
+    labels: tuple[str, ...]
+    heads: Heads
+    c: float
+    temperature: float
+    threshold: float
+    probabilities: NDArray[np.float64]
+    folds: NDArray[np.int64]
+
+
+def default_cache() -> Path:
+    """Return the folder of the embedding cache, private to the user."""
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "contextual-llm-router"
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return root
+
+
+def featurize(
+    texts: Sequence[str],
+    encoder: OnnxEncoder,
+    *,
+    cache: Path | None = None,
+    progress: Callable[[Sequence[str]], Iterable[str]] = iter,
+) -> FeatureBlocks:
+    """Compute the features of texts with the runtime's own functions, each text by itself as when it is served.
+
+    Args:
+        texts: n texts.
+        encoder: The encoder that will serve.
+        cache: Folder in which embeddings are kept, by encoder and text; None: nowhere.
+        progress: Wraps the texts, to show how far the encoding is.
+    """
+    embed = Memory(cache, verbose=0).cache(_embed, ignore=["encoder"])
+    identity = encoder.sha256
+    rows = [embed(text, identity, encoder) for text in progress(texts)]
+    return FeatureBlocks(
+        embedding=np.stack(rows) if rows else np.empty((0, encoder.dim), np.float32),
+        lexical=_lexical_matrix(texts),
+        surface=np.stack([surface_features(text) for text in texts])
+        if len(texts)
+        else np.empty((0, len(SURFACE)), np.float32),
+    )
+
+
+def _embed(text: str, identity: str, encoder: OnnxEncoder) -> NDArray[np.float32]:
+    """Encode one text; joblib keys its cache by `text` and `identity`."""
+    del identity
+    vector: NDArray[np.float32] = encoder.encode([text])[0]
+    return vector
+
+
+def _lexical_matrix(texts: Sequence[str]) -> sparse.csr_matrix:
+    grams = [hashed_ngrams(text) for text in texts]
+    pointers = np.cumsum([0, *(len(buckets) for buckets, _ in grams)])
+    columns = np.concatenate([buckets for buckets, _ in grams] or [np.empty(0, np.int64)])
+    values = np.concatenate([values for _, values in grams] or [np.empty(0, np.float32)])
+    return sparse.csr_matrix((values, columns, pointers), shape=(len(texts), BUCKETS), dtype=np.float32)
+
+
+def fit_classifier(
+    features: FeatureBlocks,
+    tasks: Sequence[str],
+    groups: Sequence[str],
+    *,
+    texts: Sequence[str],
+    rules: KeywordRules,
+    seed: int = 0,
+    jobs: int = -1,
+) -> FittedClassifier:
+    """Fit the heads; choose C by cross-validated log-loss over groups; calibrate on the held-out predictions.
+
+    Args:
+        features: Of n prompts.
+        tasks: Their tasks; each of the labels at least `FOLDS` times.
+        groups: What must stay on one side of a split.
+        texts: The prompts themselves, for the keyword rules against which the threshold is chosen.
+        rules: Those rules.
+        seed: Of the split.
+        jobs: Processes to use; -1: all processors.
+    """
+    labels = tuple(sorted(set(tasks)))
+    targets = np.array([labels.index(task) for task in tasks])
+    folds = split_folds(targets, groups, seed=seed)
+    splits = [(np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)) for fold in range(FOLDS)]
+    held_out = Parallel(n_jobs=jobs)(
+        delayed(_predict_path)(features.take(train), targets[train], features.take(test), len(labels))
+        for train, test in splits
+    )
+    logits = np.empty((len(CS), len(targets), len(labels)))
+    for fold, path in enumerate(held_out):
+        logits[:, folds == fold] = path
+    temperatures = [fit_temperature(logits[i], targets) for i in range(len(CS))]
+    losses = [log_loss(softmax(logits[i] / temperatures[i]), targets) for i in range(len(CS))]
+    best = int(np.argmin(losses))
+    probabilities = softmax(logits[best] / temperatures[best])
+    heads = fit_path(features, targets, CS[: best + 1], len(labels))[-1]
+    return FittedClassifier(
+        labels=labels,
+        heads=heads,
+        c=CS[best],
+        temperature=temperatures[best],
+        threshold=choose_threshold(probabilities, targets, [_rule_index(rules, labels, text) for text in texts]),
+        probabilities=probabilities,
+        folds=folds,
+    )
+
+
+def split_folds(targets: NDArray[np.int64], groups: Sequence[str], *, seed: int) -> NDArray[np.int64]:
+    """Return each row's fold, in [0, FOLDS): groups stay whole, tasks are spread evenly."""
+    splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+    folds = np.empty(len(targets), np.int64)
+    for fold, (_, held_out) in enumerate(splitter.split(targets, targets, np.unique(groups, return_inverse=True)[1])):
+        folds[held_out] = fold
+    return folds
+
+
+def fit_temperature(logits: NDArray[np.float64], targets: NDArray[np.int64]) -> float:
+    """Return the T in [0.05, 20] that minimises the log-loss of softmax(logits / T) (Guo et al., 2017, section 4.2)."""
+
+    def loss(log_t: float) -> float:
+        return log_loss(softmax(logits / np.exp(log_t)), targets)
+
+    return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded").x))
+
+
+def log_loss(probabilities: NDArray[np.float64], targets: NDArray[np.int64]) -> float:
+    """Return the mean of −log p(target)."""
+    return float(-np.log(np.maximum(probabilities[np.arange(len(targets)), targets], 1e-12)).mean())
+
+
+def choose_threshold(probabilities: NDArray[np.float64], targets: NDArray[np.int64], ruled: Sequence[int | None]) -> float:
+    """Return the confidence under which handing a prompt to the keyword rules makes the two together most accurate.
+
+    Where no rule fits, the classifier's guess stands. Of equal thresholds the lowest wins: 0 if the rules never help.
+
+    Args:
+        probabilities: Held-out, calibrated, shape (n, labels).
+        targets: Shape (n,).
+        ruled: What the rules say of each prompt; None where none fits.
+    """
+    confidence, guess = probabilities.max(axis=1), probabilities.argmax(axis=1)
+    says = np.array([guess[i] if rule is None else rule for i, rule in enumerate(ruled)])
+    candidates = np.round(np.arange(0.0, 1.0, 0.01), 2)
+    accuracy = [np.mean(np.where(confidence < t, says, guess) == targets) for t in candidates]
+    return float(candidates[int(np.argmax(accuracy))])
+
+
+def measure_precision(texts: Sequence[str], tasks: Sequence[str], rules: KeywordRules) -> float:
+    """Return how often the rules are right where one fits, (right + 1) / (fits + 2) (Laplace's rule of succession)."""
+    matches = [(rules.match(text), task) for text, task in zip(texts, tasks, strict=True)]
+    right = sum(match is not None and match[0] == task for match, task in matches)
+    return (right + 1) / (sum(match is not None for match, _ in matches) + 2)
+
+
+def _rule_index(rules: KeywordRules, labels: Sequence[str], text: str) -> int | None:
+    match = rules.match(text)
+    return labels.index(match[0]) if match is not None and match[0] in labels else None
+
+
+def _predict_path(
+    train: FeatureBlocks, targets: NDArray[np.int64], test: FeatureBlocks, n_labels: int
+) -> NDArray[np.float64]:
+    """Return the logits of held-out rows for each C, shape (len(CS), n, labels)."""
+    return np.array([head_logits(heads, test) for heads in fit_path(train, targets, CS, n_labels)])
+
+
+def head_logits(heads: Heads, features: FeatureBlocks) -> NDArray[np.float64]:
+    """Return logits, shape (n, labels)."""
+    summed = features.embedding @ heads.embedding + features.lexical @ heads.lexical + features.surface @ heads.surface
+    return np.asarray(summed + heads.bias, np.float64)
+
+
+def fit_path(features: FeatureBlocks, targets: NDArray[np.int64], cs: Sequence[float], n_labels: int) -> list[Heads]:
+    """Fit one logistic regression for each C, ascending, each starting where the last one converged."""
+    kept = np.flatnonzero(np.asarray((features.lexical > 0).sum(axis=0)).ravel() >= _MIN_OCCURRENCES)
+    mean, std = features.surface.mean(axis=0), np.maximum(features.surface.std(axis=0), 1e-6)
+    scaled = (features.surface - mean) / std * _SURFACE_SCALE
+    design = sparse.hstack(
+        [sparse.csr_matrix(features.embedding), features.lexical[:, kept], sparse.csr_matrix(scaled)], format="csr"
+    ).astype(np.float32)
+    model = LogisticRegression(tol=_TOLERANCE, max_iter=_MAX_ITERATIONS, warm_start=True)
+    path = []
+    for c in cs:
+        model.set_params(C=c).fit(design, targets)
+        path.append(_unfold(model, kept, (mean, std), features.embedding.shape[1], n_labels))
+    return path
+
+
+def _unfold(
+    model: LogisticRegression,
+    kept: NDArray[np.int64],
+    scale: tuple[NDArray[np.float32], NDArray[np.float32]],
+    dim: int,
+    n_labels: int,
+) -> Heads:
+    """Write scikit-learn's coefficients as heads on unscaled features; a label that was not seen gets no chance."""
+    weights = np.zeros((model.coef_.shape[1], n_labels))
+    bias = np.full(n_labels, _UNSEEN_LOGIT)
+    if len(model.classes_) == 2:  # noqa: PLR2004 - scikit-learn keeps one row for two classes: the logit of the second
+        weights[:, model.classes_[1]] = model.coef_[0]
+        bias[model.classes_] = (0.0, model.intercept_[0])
+    else:
+        weights[:, model.classes_], bias[model.classes_] = model.coef_.T, model.intercept_
+    mean, std = scale
+    surface = weights[dim + len(kept) :] * (_SURFACE_SCALE / std)[:, None]
+    lexical = np.zeros((BUCKETS, n_labels), np.float32)
+    lexical[kept] = weights[dim : dim + len(kept)]
+    return Heads(
+        embedding=weights[:dim].astype(np.float32),
+        lexical=lexical,
+        surface=surface.astype(np.float32),
+        bias=(bias - mean @ surface).astype(np.float32),
+    )

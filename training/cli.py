@@ -1,0 +1,237 @@
+"""`llm-router-train`: train, evaluate, convert an encoder, normalise figures. The pipeline's only place that prints."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from router.artifacts import find_artifact
+from router.errors import ArtifactError, RouterError
+
+if TYPE_CHECKING:
+    from training.datasets import LabelledPrompt
+    from training.evaluate import Quality
+    from training.pipeline import Training
+
+USAGE, BAD_ARTIFACT = 2, 4
+_PARITY_PROMPTS = 200
+
+app = typer.Typer(
+    help="Learn a router from two CSV files.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+PromptsOption = Annotated[Path, typer.Option("--prompts", help="CSV of labelled prompts: prompt,task,…; may end in .gz.")]
+BenchmarkOption = Annotated[
+    Path, typer.Option("--benchmark", help="CSV of benchmark results: model,task,score,…; may end in .gz.")
+]
+SeedOption = Annotated[int, typer.Option(help="Of every random choice.")]
+OwnTasksOption = Annotated[bool, typer.Option("--own-tasks", help="The tasks are those in the file, not the 14 built in.")]
+
+
+@app.command()
+def train(
+    prompts: PromptsOption,
+    benchmark: BenchmarkOption,
+    out: Annotated[Path, typer.Option(help="The model folder to write; an older one there is replaced.")],
+    encoder: Annotated[Path | None, typer.Option(help="Encoder folder; default: that of the shipped model folder.")] = None,
+    own_tasks: OwnTasksOption = False,
+    seed: SeedOption = 0,
+    jobs: Annotated[int, typer.Option(help="Processes for cross-validation; -1: all processors.")] = -1,
+) -> None:
+    """Learn a task classifier and model profiles; write a model folder that the router loads."""
+    from training.classifier import default_cache
+    from training.pipeline import train as run
+
+    training = run(
+        prompts,
+        benchmark,
+        out,
+        encoder=encoder or find_artifact() / "encoder",
+        own_tasks=own_tasks,
+        seed=seed,
+        jobs=jobs,
+        cache=default_cache(),
+        progress=_show_progress,
+    )
+    typer.echo(_describe_training(training, out))
+
+
+@app.command()
+def evaluate(
+    prompts: PromptsOption,
+    model: Annotated[
+        Path | None, typer.Option(help="Model folder; default: $LLM_ROUTER_MODEL, else the shipped one.")
+    ] = None,
+    train_on: Annotated[Path | None, typer.Option(help="CSV of labelled prompts that the baselines learn from.")] = None,
+    by: Annotated[str | None, typer.Option(help="`task` or `source`: a table for each besides.")] = None,
+    own_tasks: OwnTasksOption = False,
+    seed: SeedOption = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Say how often a model folder tells the task of labelled prompts, beside baselines."""
+    from training.datasets import TASKS, read_prompts
+    from training.pipeline import evaluate_folder
+
+    tasks = None if own_tasks else TASKS
+    if by not in (None, "task", "source"):
+        raise typer.BadParameter(f"--by must be task or source, was {by!r}")
+    given = read_prompts(prompts, tasks=tasks)
+    qualities, predictions = evaluate_folder(
+        model or find_artifact(), given, train_on=read_prompts(train_on, tasks=tasks) if train_on else None, seed=seed
+    )
+    if as_json:
+        typer.echo(json.dumps({"seed": seed, "prompts": prompts.name, "results": [asdict(q) for q in qualities]}, indent=2))
+        return
+    typer.echo(
+        "\n".join(
+            [f"{prompts.name}: n {len(given.rows)}, seed {seed}, 95 % bootstrap intervals", *_tell_qualities(qualities)]
+        )
+    )
+    if by == "task":
+        typer.echo("\n".join(_tell_tasks(predictions["router"], given.rows)))
+    elif by == "source":
+        typer.echo("\n".join(_tell_sources(predictions, given.rows)))
+
+
+@app.command()
+def encoder(
+    name_or_path: Annotated[str, typer.Argument(help="A sentence-transformers model: hub name or local folder.")],
+    out: Annotated[Path, typer.Option(help="The encoder folder to write; must not exist.")],
+    name: Annotated[str | None, typer.Option(help="What to call it in the record; default: the first argument.")] = None,
+    fp32: Annotated[bool, typer.Option("--fp32", help="Keep 32-bit floats instead of 8-bit integers.")] = False,
+    max_tokens: Annotated[int, typer.Option(min=8, help="Longest input; of longer ones head and tail are kept.")] = 128,
+    prompts: Annotated[Path | None, typer.Option(help="CSV of prompts to compare on; default: built-in sentences.")] = None,
+) -> None:
+    """Turn a sentence-transformers model into the runtime's ONNX form, and compare the two."""
+    from training.encoders import convert_encoder, parity_prompts
+
+    made = convert_encoder(
+        name_or_path,
+        out,
+        prompts=parity_prompts(prompts, _PARITY_PROMPTS),
+        name=name,
+        precision="fp32" if fp32 else "int8",
+        max_tokens=max_tokens,
+    )
+    record = made.record
+    typer.echo(
+        f"{out}: {record.name}, {record.precision}, {made.size_bytes / 1e6:.1f} MB, {record.dim} dimensions, "
+        f"{record.pooling} pooling, prefix {record.prefix!r}, {record.max_tokens} tokens\n"
+        f"cosine to the original over {made.n} prompts: mean {made.mean_cosine:.4f}, least {made.min_cosine:.4f}"
+    )
+
+
+@app.command()
+def published(
+    figures: Annotated[Path, typer.Option(help="CSV of published figures: model,task,benchmark,value,scale,…")],
+    models: Annotated[Path, typer.Option(help="CSV of models: model,provider,prices,context_window,…")],
+    out: Annotated[Path, typer.Option(help="The benchmark CSV to write.")],
+    reference: Annotated[
+        str, typer.Option(help="The model against which Elo becomes an expected score.")
+    ] = "gemini-2.5-flash",
+) -> None:
+    """Bring published percentages and Elo ratings to the benchmark layout, with scores in [0, 1]."""
+    from training.published import normalize_figures
+
+    typer.echo(f"{out}: {normalize_figures(figures, models, out, reference=reference)} rows")
+
+
+def main() -> NoReturn:
+    """Run the command line; a mistake is told on standard error with an exit code."""
+    try:
+        app()
+    except ArtifactError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(BAD_ARTIFACT)
+    except RouterError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(USAGE)
+    except ImportError as error:
+        typer.echo(f"error: {error}; pip install 'contextual-llm-router[train]'", err=True)
+        sys.exit(USAGE)
+    sys.exit(0)
+
+
+def _show_progress(texts: Sequence[str]) -> Iterable[str]:
+    from tqdm import tqdm
+
+    return tqdm(texts, desc="encoding", unit="prompt", disable=None)  # None: only on a terminal
+
+
+def _describe_training(training: Training, out: Path) -> str:
+    manifest = training.manifest
+    first = training.qualities[0]
+    best = sorted(training.profiles, key=lambda profile: -_mean_quality(profile.quality.values()))[:5]
+    return "\n".join(
+        [
+            f"{out}: {first.n} prompts, {len(manifest.labels)} tasks, {len(training.profiles)} models",
+            *(f"note: {note}" for note in training.notes),
+            "",
+            f"held out, {int(manifest.metrics['folds'])} folds by group, seed {manifest.seed}, 95 % bootstrap intervals:",
+            *_tell_qualities(training.qualities),
+            f"C {manifest.metrics['C']:g}, temperature {manifest.temperature:.2f}, calibration error "
+            f"{manifest.metrics['calibration error']:.3f}, unsure below {manifest.threshold:.2f}",
+            "",
+            f"{'task':16} {'n':>5}  precision  recall   best models",
+            *(
+                f"{task:16} {n:5}  {precision:9.2f}  {recall:6.2f}   {_tell_best(training, task)}"
+                for task, (n, precision, recall) in training.tasks.items()
+            ),
+            "",
+            f"best over all tasks: {', '.join(profile.name for profile in best)}",
+        ]
+    )
+
+
+def _tell_best(training: Training, task: str) -> str:
+    best = sorted(training.profiles, key=lambda profile: -profile.quality[task].mean)[:2]
+    return ", ".join(f"{p.name} {p.quality[task].mean:.2f} ± {p.quality[task].stderr:.2f}" for p in best)
+
+
+def _mean_quality(estimates: Iterable[object]) -> float:
+    means = [getattr(estimate, "mean", 0.0) for estimate in estimates]
+    return sum(means) / max(len(means), 1)
+
+
+def _tell_qualities(qualities: Sequence[Quality]) -> list[str]:
+    lenient = any(quality.lenient for quality in qualities)
+    head = f"{'':14} {'accuracy':22} {'macro-F1':22}" + (f" {'lenient accuracy':22}" if lenient else "")
+    return [
+        head.rstrip(),
+        *(
+            f"{q.name:14} {q.accuracy!s:22} {q.macro_f1!s:22}{f' {q.lenient}' if q.lenient else ''}".rstrip()
+            for q in qualities
+        ),
+    ]
+
+
+def _tell_tasks(predicted: Sequence[str | None], rows: Sequence[LabelledPrompt]) -> list[str]:
+    from training.evaluate import by_task
+
+    return ["", f"{'task':16} {'n':>5}  precision  recall"] + [
+        f"{task:16} {n:5}  {precision:9.2f}  {recall:6.2f}"
+        for task, (n, precision, recall) in by_task(predicted, rows).items()
+    ]
+
+
+def _tell_sources(predictions: dict[str, list[str | None]], rows: Sequence[LabelledPrompt]) -> list[str]:
+    lines = ["", f"{'source':26} {'n':>5}  " + "  ".join(f"{name:>13}" for name in predictions) + "   (accuracy)"]
+    for source in sorted({row.source for row in rows}):
+        places = [i for i, row in enumerate(rows) if row.source == source]
+        shares = [sum(guess[i] == rows[i].task for i in places) / len(places) for guess in predictions.values()]
+        lines.append(f"{source:26} {len(places):5}  " + "  ".join(f"{share:13.3f}" for share in shares))
+    return lines
+
+
+if __name__ == "__main__":
+    main()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from router.types import ModelScore, Preference, TaskPrediction
@@ -118,10 +119,15 @@ class RoutingDecision:
             return []
         lines = []
         for task in sorted(self.prediction.probabilities, key=lambda task: -self.prediction.probabilities[task]):
-            best = max(self.ranking, key=lambda model: self.scores[model].by_task.get(task, -math.inf))
+            best = max(self.ranking, key=partial(self._utility_if, task))
             if best != self.model and task != self.prediction.task:
                 lines.append(f"- if it were {task} (probability {self.prediction.probabilities[task]:.2f}): {best}")
         return lines[:_SHOWN_TASKS]
+
+    def _utility_if(self, task: str, model: str) -> float:
+        """Return a model's utility if the task were known for certain."""
+        score = self.scores[model]
+        return score.quality_by_task[task] - (score.quality - score.utility)
 
     def _tell_reasons(self) -> Sequence[str]:
         return ["", *(f"note: {reason}" for reason in self.reasons)] if self.reasons else []

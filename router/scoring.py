@@ -22,6 +22,12 @@ PREFERENCES: Mapping[str, Preference] = {
 
 # Length of an answer in tokens where no figure says otherwise.
 DEFAULT_OUTPUT_TOKENS = 500.0
+_ASSUMED = {
+    (False, False): frozenset[str](),
+    (True, False): frozenset({"cost_usd"}),
+    (False, True): frozenset({"latency_s"}),
+    (True, True): frozenset({"cost_usd", "latency_s"}),
+}
 _NO_EVIDENCE = (0.5, 0.5)  # mean and standard error of a quality in [0, 1] of which nothing is known
 
 
@@ -36,7 +42,9 @@ class ProfileTable:
     def __init__(self, profiles: Sequence[ModelProfile], tasks: Sequence[str]) -> None:
         self.names = tuple(profile.name for profile in profiles)
         self.tasks = tuple(dict.fromkeys([*tasks, *(task for profile in profiles for task in profile.quality)]))
+        self._row = {name: row for row, name in enumerate(self.names)}
         self._quality, self._variance = _quality_arrays(profiles, self.tasks)
+        self._quality_by_task = [dict(zip(self.tasks, row, strict=True)) for row in self._quality.tolist()]
         self._output_tokens = _output_tokens(profiles, self.tasks)
         self._input_usd = _column([profile.input_usd_per_mtok for profile in profiles]) / 1e6
         self._output_usd = _column([profile.output_usd_per_mtok for profile in profiles]) / 1e6
@@ -57,27 +65,27 @@ class ProfileTable:
             tokens: Size of the prompt.
             preference: What a point of quality is worth.
         """
-        rows = [self.names.index(name) for name in candidates]
+        rows = [self._row[name] for name in candidates]
         p = np.array([probabilities.get(task, 0.0) for task in self.tasks])
         cost, cost_assumed = _fill(self.expected_cost_usd(p, tokens=tokens)[rows])
         latency, latency_assumed = _fill(self._latency_s[rows])
         quality, stderr = self._quality[rows] @ p, np.sqrt(self._variance[rows] @ p**2)
         price = 0.01 * (_known(cost) / preference.usd_per_point + _known(latency) / preference.seconds_per_point)
-        by_task = self._quality[rows] - price[:, None]
+        # Lists, because reading an array element by element costs more than all the arithmetic above.
+        columns = (quality, stderr, quality - price, cost, latency, cost_assumed, latency_assumed)
+        terms = zip(candidates, rows, *(column.tolist() for column in columns), strict=True)
         return {
             name: ModelScore(
                 model=name,
-                quality=float(quality[i]),
-                stderr=float(stderr[i]),
-                cost_usd=_optional(cost[i]),
-                latency_s=_optional(latency[i]),
-                assumed=frozenset(
-                    field for field, assumed in (("cost_usd", cost_assumed[i]), ("latency_s", latency_assumed[i])) if assumed
-                ),
-                utility=float(quality[i] - price[i]),
-                by_task=dict(zip(self.tasks, by_task[i].tolist(), strict=True)),
+                quality=quality_m,
+                stderr=stderr_m,
+                cost_usd=_optional(cost_usd),
+                latency_s=_optional(latency_s),
+                assumed=_ASSUMED[cost_guessed, latency_guessed],
+                utility=utility,
+                quality_by_task=self._quality_by_task[row],
             )
-            for i, name in enumerate(candidates)
+            for name, row, quality_m, stderr_m, utility, cost_usd, latency_s, cost_guessed, latency_guessed in terms
         }
 
     def expected_cost_usd(self, p: NDArray[np.float64], *, tokens: int) -> NDArray[np.float64]:
@@ -124,6 +132,8 @@ def _column(values: Sequence[float | None]) -> NDArray[np.float64]:
 def _fill(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Put the median of the known in place of the unknown (an unknown cost is not zero), and say where."""
     unknown = np.isnan(values)
+    if not unknown.any():
+        return values, unknown
     if unknown.all():
         return values, np.zeros_like(unknown)
     return np.where(unknown, np.median(values[~unknown]), values), unknown

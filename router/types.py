@@ -142,7 +142,7 @@ class ModelScore:
             their median.
         assumed: Which of `cost_usd` and `latency_s` are such medians.
         utility: quality − what cost and time take away, on the scale of quality.
-        by_task: The utility if the task were known for certain, by task.
+        quality_by_task: The profile's quality of each task; what `quality` is the expectation of.
     """
 
     model: str
@@ -152,7 +152,7 @@ class ModelScore:
     latency_s: float | None
     assumed: frozenset[str]
     utility: float
-    by_task: Mapping[str, float]
+    quality_by_task: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

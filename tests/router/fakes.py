@@ -1,0 +1,54 @@
+"""Small stand-ins whose numbers can be worked out by hand."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from router import Estimate, ModelProfile, ModelScore, Preference, RoutingContext, TaskPrediction
+from router.classifier import Heads, TaskClassifier
+from router.features import BUCKETS, SURFACE
+
+LABELS = ("coding", "math", "writing")
+_SILENT = {"lexical": (BUCKETS, 3), "surface": (len(SURFACE), 3), "bias": (3,)}
+_HEADS = Heads(embedding=np.eye(3, dtype=np.float32), **{name: np.zeros(s, np.float32) for name, s in _SILENT.items()})
+
+
+class TaughtEncoder:
+    """Gives a text the vector it was taught, and any other text zeros."""
+
+    name, dim = "taught", 3
+
+    def __init__(self, vectors: Mapping[str, Sequence[float]]) -> None:
+        self.vectors = dict(vectors)
+
+    def encode(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+        return np.array([self.vectors.get(text, (0, 0, 0)) for text in texts], np.float32).reshape(-1, 3)
+
+
+def classifier(taught: Mapping[str, Sequence[float]], *, threshold: float = 0.6, temperature: float = 1.0) -> TaskClassifier:
+    """A classifier that gives each text the probabilities it was taught (at temperature 1), any other a third each."""
+    encoder = TaughtEncoder({text: np.log(probabilities).tolist() for text, probabilities in taught.items()})
+    return TaskClassifier(labels=LABELS, encoder=encoder, heads=_HEADS, temperature=temperature, threshold=threshold)
+
+
+def model(name: str, quality: Mapping[str, float] | float = 0.5, **fields: object) -> ModelProfile:
+    by_task = quality if isinstance(quality, Mapping) else dict.fromkeys(LABELS, quality)
+    estimates = {task: Estimate(mean=mean, stderr=0.0, n=1) for task, mean in by_task.items()}
+    return ModelProfile(name=name, quality=estimates, **fields)  # type: ignore[arg-type]
+
+
+def score(name: str, quality: float, cost_usd: float | None = None, **fields: object) -> ModelScore:
+    given: dict[str, object] = {"latency_s": None, "assumed": frozenset(), "utility": quality, "quality_by_task": {}}
+    return ModelScore(model=name, quality=quality, stderr=0.0, cost_usd=cost_usd, **(given | fields))  # type: ignore[arg-type]
+
+
+def context(*scores: ModelScore, quality_floor: float | None = None) -> RoutingContext:
+    return RoutingContext(
+        prompt="any",
+        key="user-1",
+        prediction=TaskPrediction(task="math", confidence=1.0, probabilities={"math": 1.0}, source="classifier"),
+        candidates=tuple(score.model for score in scores),
+        scores={score.model: score for score in scores},
+        preference=Preference(quality_floor=quality_floor),
+    )

@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+
+from router.classifier import Heads, TaskOracle, softmax
+from router.features import BUCKETS, SURFACE, surface_features
+from router.keywords import KeywordRules
+from tests.router.fakes import LABELS, classifier
+
+RULES = KeywordRules(precision=0.75, phrases={"writing": ["poem"], "cooking": ["recipe"]})
+TAUGHT = {"prove it": (0.1, 0.8, 0.1), "a poem?": (0.4, 0.4, 0.2), "hm": (0.5, 0.3, 0.2), "recipe": (0.5, 0.3, 0.2)}
+ORACLE = TaskOracle(labels=LABELS, classifier=classifier(TAUGHT), rules=RULES)
+ALONE = TaskOracle(labels=LABELS, classifier=None, rules=RULES)
+
+
+def test_softmax_of_logs_gives_the_shares_back() -> None:
+    assert softmax(np.log([[1.0, 2.0, 5.0]]))[0] == pytest.approx([0.125, 0.25, 0.625])
+
+
+def test_softmax_does_not_overflow() -> None:
+    assert softmax(np.array([1e4, 0.0, -1e4])).tolist() == [1.0, 0.0, 0.0]
+    assert softmax(np.array([-1e4, -1e4])).tolist() == [0.5, 0.5]
+
+
+def test_logits_sum_embedding_words_surface_and_bias() -> None:
+    heads = Heads(
+        embedding=np.array([[1, 0], [0, 2]], np.float32),
+        lexical=np.ones((BUCKETS, 2), np.float32),
+        surface=np.zeros((len(SURFACE), 2), np.float32),
+        bias=np.array([10, 20], np.float32),
+    )
+    # "a" has three n-grams (w, h, t), each 1/√3: √3 in all
+    assert heads.logits("a", np.array([3, 4], np.float32)) == pytest.approx([13 + 3**0.5, 28 + 3**0.5])
+    heads.surface[:, 1] = 1
+    assert heads.logits("", np.zeros(2, np.float32)) == pytest.approx([10, 20 + surface_features("").sum()])
+
+
+def test_temperature_divides_the_logits() -> None:
+    # the square roots of 0.1, 0.8, 0.1 over their sum: 0.3162, 0.8944, 0.3162 over 1.5269
+    assert classifier(TAUGHT, temperature=2).probabilities(["prove it"])[0] == pytest.approx(
+        [0.2071, 0.5858, 0.2071], abs=1e-4
+    )
+
+
+def test_no_texts_give_no_rows() -> None:
+    assert classifier(TAUGHT).probabilities([]).shape == (0, 3)
+
+
+def test_a_sure_classifier_decides() -> None:
+    prediction = ORACLE.predict("prove it")
+    assert (prediction.task, prediction.source, prediction.unsure) == ("math", "classifier", False)
+    assert prediction.confidence == pytest.approx(0.8)
+    assert prediction.probabilities == pytest.approx({"coding": 0.1, "math": 0.8, "writing": 0.1})
+
+
+def test_confidence_at_the_threshold_is_sure() -> None:
+    even = TaskOracle(labels=LABELS, classifier=classifier({}, threshold=0.3333), rules=RULES)
+    assert even.predict("never seen").source == "classifier"
+
+
+def test_an_unsure_classifier_is_mixed_with_a_rule_by_the_rules_precision() -> None:
+    prediction = ORACLE.predict("a poem?")
+    assert (prediction.task, prediction.source) == ("writing", "keywords")
+    assert prediction.probabilities == pytest.approx({"coding": 0.1, "math": 0.1, "writing": 0.8})
+    assert prediction.confidence == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize("text", ["hm", "recipe"])  # no rule; a rule for a task that nobody asked to tell apart
+def test_an_unsure_classifier_without_a_rule_keeps_its_best_guess_as_default(text: str) -> None:
+    prediction = ORACLE.predict(text)
+    assert (prediction.task, prediction.source, prediction.unsure) == ("coding", "default", True)
+    assert prediction.probabilities == pytest.approx({"coding": 0.5, "math": 0.3, "writing": 0.2})
+
+
+def test_without_a_classifier_a_rule_is_mixed_with_even_shares() -> None:
+    prediction = ALONE.predict("a poem")
+    assert (prediction.task, prediction.source) == ("writing", "keywords")
+    assert prediction.probabilities == pytest.approx({"coding": 1 / 12, "math": 1 / 12, "writing": 10 / 12})
+
+
+@pytest.mark.parametrize(("oracle", "text"), [(ALONE, "hm"), (ALONE, ""), (ORACLE, ""), (ORACLE, " \n\t\u3000")])
+def test_nothing_to_go_by_gives_no_task_and_even_shares(oracle: TaskOracle, text: str) -> None:
+    prediction = oracle.predict(text)
+    assert (prediction.task, prediction.source) == (None, "default")
+    assert list(prediction.probabilities.values()) == pytest.approx([1 / 3] * 3)
+    assert prediction.confidence == pytest.approx(1 / 3)

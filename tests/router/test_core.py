@@ -1,0 +1,297 @@
+import base64
+import logging
+import pickle
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from router import FOCUS_AREAS, InputError, NoCandidateError, Router, RoutingContext, core, route
+from router.keywords import KeywordRules
+from tests.router.fakes import classifier, model
+
+TAUGHT = {
+    "prove that two is prime": (0.1, 0.8, 0.1),
+    "write me a long poem": (0.05, 0.05, 0.9),
+    "a poem, please": (0.05, 0.05, 0.9),
+    "go on": (0.2, 0.1, 0.7),
+    "certain": (1.0, 1e-300, 1e-300),
+}
+RULES = KeywordRules(precision=0.8, phrases={"writing": ["poem"]})
+SHARP = model("sharp", {"coding": 0.8, "math": 1.0, "writing": 0.6}, cost_usd=0.02, capabilities=frozenset({"vision"}))
+PLAIN = model("plain", {"coding": 0.7, "math": 0.5, "writing": 0.7}, cost_usd=0.005)
+TINY = model("tiny", 0.4, cost_usd=0.001, context_window=1000, capabilities=frozenset({"vision", "tools"}))
+PROMPTS = ("prove that sqrt(2) is irrational", "translate 'good morning' into Japanese", "why is the sky blue?", "hm", "")
+
+
+def small(**options: object) -> Router:
+    return Router([SHARP, PLAIN, TINY], classifier(TAUGHT), rules=RULES, **options)  # type: ignore[arg-type]
+
+
+def user(*turns: object) -> list[dict[str, object]]:
+    return [{"role": "user", "content": turn} for turn in turns]
+
+
+@pytest.fixture
+def forgotten() -> Iterator[None]:
+    """The module-level router, not loaded yet, and again not afterwards."""
+    core.default_router.cache_clear()
+    yield
+    core.default_router.cache_clear()
+
+
+@pytest.mark.parametrize("prefer", [None, "quality", "balanced", "cheap", "fast"])
+def test_the_model_is_the_first_of_a_ranking_of_all_by_falling_utility(shipped: Router, prefer: str | None) -> None:
+    for prompt in PROMPTS:
+        decision = shipped.route(prompt, prefer=prefer)
+        utilities = [decision.scores[name].utility for name in decision.ranking]
+        assert decision.model == decision.ranking[0]
+        assert sorted(decision.ranking) == sorted(profile.name for profile in shipped.profiles)
+        assert utilities == sorted(utilities, reverse=True)
+        assert sum(decision.prediction.probabilities.values()) == pytest.approx(1)
+
+
+def test_prefer_cheap_costs_no_more_than_balanced_and_that_no_more_than_quality(shipped: Router) -> None:
+    for prompt in PROMPTS:
+        decisions = [shipped.route(prompt, prefer=prefer) for prefer in ("cheap", "balanced", "quality")]
+        costs = [decision.scores[decision.model].cost_usd or 0 for decision in decisions]
+        assert costs == sorted(costs)
+
+
+@pytest.mark.parametrize("floor", [0.0, 0.5, 0.9, 1.0])
+def test_quality_floor_takes_the_cheapest_that_reaches_its_share_of_the_best(shipped: Router, floor: float) -> None:
+    decision = shipped.route(PROMPTS[0], quality_floor=floor)
+    needed = floor * max(score.quality for score in decision.scores.values())
+    reaching = [score.cost_usd or 0 for score in decision.scores.values() if score.quality >= needed]
+    assert decision.scores[decision.model].quality >= needed
+    assert decision.scores[decision.model].cost_usd == min(reaching)
+
+
+def test_utility_decides_by_the_prediction() -> None:
+    # math: 1.0·0.8 + 0.8·0.1 + 0.6·0.1 = 0.94 for sharp, 0.54 for plain; poem: 0.63 for sharp, 0.69 for plain
+    assert small().route("prove that two is prime", prefer="quality").model == "sharp"
+    assert small().route("write me a long poem", prefer="quality").model == "plain"
+
+
+def test_the_calls_options_outweigh_the_routers() -> None:
+    router = small(prefer="cheap", max_cost_usd=0.01)
+    assert router.route("go on").model == small().route("go on", prefer="cheap").model == "tiny"
+    assert router.route("go on", quality_floor=1).model == "plain"
+    assert "sharp" in router.route("go on", max_cost_usd=1).ranking
+    floored = small(quality_floor=0)
+    assert floored.route("prove that two is prime").model == "tiny"
+    assert floored.route("prove that two is prime", prefer="quality").model == "sharp"
+
+
+def test_a_cost_at_the_limit_is_allowed_and_one_over_it_excluded_with_the_reason() -> None:
+    decision = small().route("go on", max_cost_usd=0.005)
+    assert sorted(decision.ranking) == ["plain", "tiny"]
+    assert decision.excluded == {"sharp": "expected cost 0.02 USD is over 0.005"}
+
+
+def test_a_model_whose_cost_nobody_knows_is_not_excluded_by_cost() -> None:
+    assert Router([model("a")]).route("go on", max_cost_usd=0).model == "a"
+
+
+def test_allowed_and_needs_exclude_with_the_reason() -> None:
+    decision = small().route("go on", allowed=["plain", "tiny"], needs={"vision", "tools"})
+    assert decision.ranking == ("tiny",)
+    assert decision.excluded == {"sharp": "not among the allowed", "plain": "lacks tools, vision"}
+
+
+@pytest.mark.parametrize(("chars", "fits"), [(1500, True), (1501, False)])
+def test_prompt_and_answer_must_fit_the_context_window(chars: int, fits: bool) -> None:
+    decision = small().route("x" * chars)  # a third of that and 500 for the answer, of 1000
+    assert ("tiny" in decision.ranking) == fits
+    assert fits or decision.excluded == {"tiny": "needs about 1001 tokens, its context window has 1000"}
+
+
+def test_when_all_are_excluded_the_error_names_every_model_with_its_reason_and_pickles() -> None:
+    with pytest.raises(NoCandidateError) as refused:
+        small().route("go on", allowed={"sharp", "plain"}, needs={"vision"}, max_cost_usd=0.001)
+    assert refused.value.excluded == {
+        "sharp": "expected cost 0.02 USD is over 0.001",
+        "plain": "lacks vision",
+        "tiny": "not among the allowed",
+    }
+    assert all(f"{name}: {reason}" in str(refused.value) for name, reason in refused.value.excluded.items())
+    assert pickle.loads(pickle.dumps(refused.value)).excluded == refused.value.excluded  # noqa: S301 - made on this line
+    with pytest.raises(NoCandidateError, match="there are no models"):
+        Router([]).route("go on")
+
+
+@pytest.mark.parametrize(
+    ("call", "rule"),
+    [
+        (lambda: small(strategy="best"), r"one of \['contextual'.*, was 'best'"),
+        (lambda: small(strategy=["contextual"]), "strategy must be"),
+        (lambda: small(prefer="best"), "one of .*'quality', 'balanced', 'cheap', 'fast'.*, was 'best'"),
+        (lambda: small(quality_floor=-1), r"must be a number in \[0, 1\], was -1"),
+        (lambda: small(max_cost_usd=-1), "not negative, was -1"),
+        (lambda: small().route("x", prefer="best"), "one of .*'quality'.*, was 'best'"),
+        (lambda: small().route("x", prefer=["cheap"]), "prefer must be"),
+        (lambda: small().route("x", focus="cooking"), "one of .*'technical'.*'math'.*, was 'cooking'"),
+        (lambda: small().route("x", focus="language"), "focus must be one of"),  # known, but none of its tasks here
+        (lambda: small().route("x", focus=["math"]), "focus must be one of"),
+        (lambda: small().route("x", allowed={"gpt"}), r"\['gpt'\]; known: \['sharp', 'plain', 'tiny'\]"),
+        (lambda: small().route("x", allowed="sharp"), "allowed must be a collection of names"),
+        (lambda: small().route("x", allowed=5), "allowed must be a collection of names"),
+        (lambda: small().route("x", needs="vision"), "needs must be a collection of names"),
+        (lambda: small().route("x", needs=[1]), "needs must be a collection of names"),
+        (lambda: small().route("x", needs=None), "needs must be a collection of names"),
+        (lambda: small().route("x", quality_floor=1.5), r"must be a number in \[0, 1\], was 1.5"),
+        (lambda: small().route("x", quality_floor="high"), r"must be a number in \[0, 1\], was 'high'"),
+        (lambda: small().route("x", max_cost_usd=float("nan")), "not negative, was nan"),
+        (lambda: small().route("x", max_cost_usd="1"), "not negative, was '1'"),
+        (lambda: small().route(None), "must be a str or a list of messages"),
+    ],
+)
+def test_an_unknown_name_or_wrong_type_is_an_input_error_with_the_rule(call: Callable[[], object], rule: str) -> None:
+    with pytest.raises(InputError, match=rule):
+        call()
+
+
+@pytest.mark.parametrize("area", FOCUS_AREAS)
+def test_a_focus_area_leaves_its_tasks_alone_and_they_sum_to_one(shipped: Router, area: str) -> None:
+    decision = shipped.route(PROMPTS[0], focus=area)
+    inside = {task for task, p in decision.prediction.probabilities.items() if p > 0}
+    assert inside <= set(FOCUS_AREAS[area])
+    assert decision.prediction.task in FOCUS_AREAS[area]
+    assert sum(decision.prediction.probabilities.values()) == pytest.approx(1)
+    assert f"focus {area!r}: only its tasks count" in decision.reasons
+
+
+def test_a_focus_conditions_the_probabilities_and_spreads_evenly_where_they_give_it_none() -> None:
+    prediction = small().route("prove that two is prime", focus="technical").prediction
+    assert prediction.probabilities == pytest.approx({"coding": 1 / 9, "math": 8 / 9, "writing": 0})
+    assert small().route("certain", focus="writing").prediction.confidence == 1
+
+
+def test_an_image_needs_vision() -> None:
+    decision = small().route(user([{"type": "image_url", "image_url": {"url": "data:"}}]))
+    assert decision.excluded == {"plain": "lacks vision"}
+
+
+@pytest.mark.parametrize("last", ["yes, go on", "go on", "", "one two three four five"])
+def test_a_turn_that_says_no_task_by_itself_inherits_the_conversations(last: str) -> None:
+    turns = user("write me a long poem", "hm, what?", "prove that two is prime", "hm", last)
+    decision = small().route([{"role": "system", "content": "a poem"}, *turns, {"role": "assistant", "content": "a poem"}])
+    assert decision.prediction.task == "math"
+    assert "the last turn says no task by itself: an earlier one decides" in decision.reasons
+
+
+def test_a_shipped_conversation_goes_on(shipped: Router) -> None:
+    assert shipped.route(user(PROMPTS[0], "yes, go on")).prediction.task == "math"
+
+
+def test_a_last_turn_of_its_own_task_decides() -> None:
+    assert small().route(user("write me a long poem", "prove that two is prime")).prediction.task == "math"
+
+
+def test_a_short_turn_that_names_its_task_decides() -> None:
+    assert small().route(user("prove that two is prime", "a poem, please")).prediction.task == "writing"
+
+
+def test_a_short_turn_that_is_sure_does_not_give_way_to_an_earlier_one_that_is_not() -> None:
+    assert small().route(user("hello", "a poem, please")).prediction.task == "writing"
+
+
+def test_what_the_classifier_did_not_decide_is_told() -> None:
+    router = small()
+    assert router.route("prove that two is prime").reasons == ()
+    assert router.route("hm").reasons == (
+        "the classifier is unsure and no keyword rule fits: all tasks count by their probabilities",
+    )
+    assert router.route("some poem").reasons == ("the classifier is unsure: keyword rules say writing",)
+    alone = Router([PLAIN], problems=["the encoder is gone"]).route("hm")
+    assert alone.reasons[0] == "the encoder is gone"
+    assert alone.reasons[1].startswith("there is no classifier and no keyword rule fits")
+
+
+def test_figures_that_had_to_be_guessed_are_told() -> None:
+    router = Router([model("a", cost_usd=1, latency_s=1), model("b")], classifier(TAUGHT))
+    cost, time_ = (f"{what} unknown, the known candidates' median assumed: b" for what in ("cost", "latency"))
+    assert router.route("certain").reasons == (cost,)
+    assert router.route("certain", prefer="fast").reasons == (cost, time_)
+    assert small().route("certain", prefer="fast").reasons == ("no candidate's latency is known: time does not count",)
+
+
+def test_eight_threads_decide_as_one_does(shipped: Router) -> None:
+    prompts = [f"{prompt} {number}" for prompt in PROMPTS for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(shipped.route, prompts)) == [shipped.route(prompt) for prompt in prompts]
+
+
+def test_a_router_pickles_and_decides_the_same(shipped: Router) -> None:
+    copy = pickle.loads(pickle.dumps(shipped))  # noqa: S301 - made on this line
+    assert [copy.route(prompt) for prompt in PROMPTS] == [shipped.route(prompt) for prompt in PROMPTS]
+
+
+@settings(deadline=None)
+@given(st.text(st.characters(), max_size=400))
+def test_route_never_raises_on_a_text(shipped: Router, text: str) -> None:
+    assert len(shipped.route(text).ranking) == len(shipped.profiles)
+    assert shipped.route(user([{"type": "text", "text": text}])).scores == shipped.route(text).scores
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "\n" * 5000, "\0", "\ud800", "🎈" * 2000, base64.b64encode(bytes(range(256)) * 40).decode(), "x" * 10_000_000],
+    ids=["empty", "space", "lines", "NUL", "lone surrogate", "emoji", "base64", "10 MB"],
+)
+def test_route_never_raises_on_an_odd_text(shipped: Router, text: str) -> None:
+    assert shipped.route(text).model in {profile.name for profile in shipped.profiles}
+
+
+def test_a_prompt_is_neither_logged_nor_told(shipped: Router, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        decision = shipped.route("zanzibar")
+        with pytest.raises(NoCandidateError) as refused:
+            shipped.route("zanzibar", allowed=[])
+    told = [caplog.text, str(refused.value), decision.explain(), str(decision.to_dict()), repr(decision), repr(shipped)]
+    assert not any("zanzibar" in text for text in told)
+
+
+@pytest.mark.parametrize(
+    "ranking", [[], ["sharp", "plain"], ["sharp", "plain", "plain"], ["sharp", "plain", "tiny", "tiny"]]
+)
+def test_a_strategy_that_loses_or_repeats_a_candidate_is_refused(ranking: list[str]) -> None:
+    with pytest.raises(InputError, match=f"'<lambda>' must rank every candidate exactly once, gave {len(ranking)} of 3"):
+        small(strategy=lambda _: ranking).route("go on")
+
+
+def test_a_plain_function_is_a_strategy_and_sees_key_prediction_and_candidates() -> None:
+    def backwards(context: RoutingContext) -> Sequence[str]:
+        assert (context.prompt, context.key, context.prediction.task) == ("go on", "user-1", "writing")
+        return context.candidates[::-1]
+
+    decision = small(strategy=backwards).route("go on", key="user-1")
+    assert (decision.strategy, decision.ranking) == ("backwards", ("tiny", "plain", "sharp"))
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_the_module_level_route_decides_with_the_folder_in_the_environment(
+    shipped: Router, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLM_ROUTER_MODEL", str(model_folder))
+    assert route(PROMPTS[0], prefer="cheap", key="k") == shipped.route(PROMPTS[0], prefer="cheap")
+
+
+@pytest.mark.usefixtures("forgotten")
+@pytest.mark.parametrize("threads", [1, 8])
+def test_the_module_level_route_loads_once(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    loads: list[Router] = []
+
+    def load() -> Router:
+        time.sleep(0.02)  # so that the other threads come meanwhile
+        loads.append(small())
+        return loads[-1]
+
+    monkeypatch.setattr(Router, "load", load)
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(route, ["go on"] * 8))
+    assert len(loads) == 1

@@ -1,0 +1,106 @@
+import json
+import re
+
+import pytest
+
+from router import ModelProfile, Preference, Router, RoutingDecision, TaskPrediction
+from router.scoring import ProfileTable
+from router.strategies import contextual
+from tests.router.fakes import context, model, score
+
+# At 0.0003 USD a point: mid 0.8 − 0.1, small 0.7 − 0.033, big 0.9 − 0.267. Small wins below 0.01 · 0.002 / 0.1 = 0.0002,
+# big above 0.01 · 0.005 / 0.1 = 0.0005; the hopeless one costs most for least.
+FLEET = [("mid", 0.8, 0.003), ("small", 0.7, 0.001), ("big", 0.9, 0.008), ("hopeless", 0.1, 0.9)]
+PROFILES = [model(name, {"math": quality}, cost_usd=cost) for name, quality, cost in FLEET]
+
+
+def decide(
+    preference: Preference, *, profiles: list[ModelProfile] | None = None, reasons: tuple[str, ...] = ()
+) -> RoutingDecision:
+    profiles = profiles or PROFILES
+    names = [profile.name for profile in profiles]
+    scores = ProfileTable(profiles, []).score(names, {"math": 1.0}, tokens=1, preference=preference)
+    return RoutingDecision(
+        ranking=tuple(contextual(context(*scores.values(), quality_floor=preference.quality_floor))),
+        prediction=TaskPrediction(task="math", confidence=1.0, probabilities={"math": 1.0}, source="classifier"),
+        scores=scores,
+        strategy="contextual",
+        preference=preference,
+        excluded={"other": "lacks vision"},
+        reasons=reasons,
+    )
+
+
+def test_the_model_is_the_first_of_the_ranking_and_the_rest_is_the_fallback_order() -> None:
+    decision = decide(Preference(usd_per_point=0.0003))
+    assert (decision.model, decision.fallbacks) == ("mid", ("small", "big", "hopeless"))
+
+
+def test_explain_names_the_prices_of_a_point_at_which_the_choice_flips() -> None:
+    told = decide(Preference(usd_per_point=0.0003)).explain()
+    assert "- a point of quality worth less than 0.0002 USD: small" in told
+    assert "- a point of quality worth more than 0.0005 USD: big" in told
+
+
+@pytest.mark.parametrize(("usd", "chosen"), [(0.00019, "small"), (0.00021, "mid"), (0.00049, "mid"), (0.00051, "big")])
+def test_the_choice_does_flip_at_those_prices(usd: float, chosen: str) -> None:
+    assert decide(Preference(usd_per_point=usd)).model == chosen
+
+
+def test_flip_prices_count_time_too() -> None:
+    swift = [
+        model("swift", {"math": 0.7}, cost_usd=0.001, latency_s=0),
+        model("slow", {"math": 0.9}, cost_usd=0.003, latency_s=10),
+    ]
+    # 10 s at 1 s a point take 0.1: slow gains 0.1 for 0.002 USD
+    told = decide(Preference(usd_per_point=0.0001, seconds_per_point=1), profiles=swift).explain()
+    assert "worth more than 0.0002 USD: slow" in told
+
+
+def test_explain_gives_every_term() -> None:
+    told = decide(Preference(usd_per_point=0.0003), reasons=("something to know",)).explain()
+    assert told.startswith("task: math, by classifier (math 1.00, …)")
+    assert re.search(r"mid +0\.700 = 0\.800 \(± 0\.000\) − 0\.100 − 0\.000 +3 +unknown", told)
+    assert told.endswith("note: something to know")
+
+
+def test_explain_tells_which_other_task_would_have_changed_the_choice() -> None:
+    taught = {"a": {"math": 0.9, "coding": 0.2}, "b": {"math": 0.5, "coding": 0.6}}
+    decision = Router([model(name, quality) for name, quality in taught.items()]).route("solve for x")
+    assert decision.model == "a"
+    assert re.search(r"- if it were coding \(probability 0\.\d\d\): b", decision.explain())
+
+
+def test_explain_shows_eight_models_and_counts_the_rest() -> None:
+    told = decide(Preference(), profiles=[model(f"m{i}", {"math": 0.5}) for i in range(11)]).explain()
+    assert "m7" in told
+    assert "m8" not in told
+    assert "… and 3 more" in told
+
+
+def test_a_lone_model_could_not_have_been_another() -> None:
+    assert "Nothing in sight would have changed the choice." in decide(Preference(), profiles=PROFILES[:1]).explain()
+
+
+def test_a_choice_by_floor_does_not_claim_that_nothing_would_have_changed_it() -> None:
+    assert decide(Preference(quality_floor=0.7)).model == "small"
+    assert decide(Preference(quality_floor=0.8)).model == "mid"
+    assert "Nothing in sight" not in decide(Preference(quality_floor=0.8)).explain()
+
+
+def test_to_dict_is_json_and_an_infinite_price_is_none() -> None:
+    decision = decide(Preference(usd_per_point=0.0003), reasons=("note",))
+    told = json.loads(json.dumps(decision.to_dict(), allow_nan=False))
+    assert told == decision.to_dict()
+    assert (told["model"], told["ranking"][1:], told["reasons"]) == ("mid", ["small", "big", "hopeless"], ["note"])
+    assert told["preference"] == {"usd_per_point": 0.0003, "seconds_per_point": None, "quality_floor": None}
+    assert told["prediction"] == {"task": "math", "confidence": 1.0, "source": "classifier", "probabilities": {"math": 1.0}}
+    assert told["scores"]["mid"]["cost_usd"] == 0.003
+    assert told["excluded"] == {"other": "lacks vision"}
+
+
+def test_a_decision_cannot_be_changed() -> None:
+    with pytest.raises(AttributeError):
+        decide(Preference()).ranking = ()  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        score("a", 0.5).quality = 1.0  # type: ignore[misc]

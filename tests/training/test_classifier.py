@@ -1,0 +1,168 @@
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from router.classifier import softmax
+from router.encoder import OnnxEncoder
+from router.features import SURFACE
+from router.keywords import KeywordRules
+from training import classifier
+from training.classifier import (
+    CS,
+    FOLDS,
+    FeatureBlocks,
+    choose_threshold,
+    default_cache,
+    featurize,
+    fit_classifier,
+    fit_path,
+    fit_temperature,
+    head_logits,
+    measure_precision,
+    split_folds,
+)
+
+RULES = KeywordRules(precision=0.5, phrases={"math": ["solve"], "coding": ["regex"]})
+
+
+class Spy(LogisticRegression):
+    """A logistic regression that keeps what it says of its own design."""
+
+    said: list[np.ndarray] = []  # noqa: RUF012 - emptied by the fixture
+
+    def fit(self, design: object, targets: np.ndarray) -> "Spy":
+        super().fit(design, targets)
+        self.said.append(self.predict_proba(design))
+        return self
+
+
+@pytest.fixture
+def spy(monkeypatch: pytest.MonkeyPatch) -> type[Spy]:
+    monkeypatch.setattr(Spy, "said", [])
+    monkeypatch.setattr(classifier, "LogisticRegression", Spy)
+    return Spy
+
+
+@pytest.fixture(scope="module")
+def texts(small) -> list[str]:
+    return [row["prompt"] for row in small.prompts]
+
+
+@pytest.fixture(scope="module")
+def targets(small) -> np.ndarray:
+    return np.array([["coding", "math", "translation"].index(row["task"]) for row in small.prompts])
+
+
+@pytest.fixture(scope="module")
+def encoder(encoder_folder: Path) -> OnnxEncoder:
+    return OnnxEncoder.load(encoder_folder)
+
+
+@pytest.fixture(scope="module")
+def features(texts: list[str], encoder: OnnxEncoder) -> FeatureBlocks:
+    return featurize(texts, encoder)
+
+
+@pytest.mark.parametrize("n_labels", [2, 3])
+def test_heads_say_what_scikit_learn_says(
+    spy: type[Spy], features: FeatureBlocks, targets: np.ndarray, n_labels: int
+) -> None:
+    rows = np.flatnonzero(targets < n_labels)
+    path = fit_path(features.take(rows), targets[rows], CS, n_labels)
+    assert len(path) == len(spy.said) == len(CS)
+    for heads, said in zip(path, spy.said, strict=True):
+        assert softmax(head_logits(heads, features.take(rows))) == pytest.approx(said, abs=1e-5)
+
+
+def test_training_and_serving_compute_the_same_logits(
+    features: FeatureBlocks, texts: list[str], targets: np.ndarray, encoder: OnnxEncoder
+) -> None:
+    heads = fit_path(features, targets, (3.0,), 3)[0]
+    served = [heads.logits(text, vector) for text, vector in zip(texts, encoder.encode(texts), strict=True)]
+    assert head_logits(heads, features) == pytest.approx(np.array(served, np.float64), abs=1e-4)
+
+
+@pytest.mark.parametrize("seen", [(0, 2), (0, 1, 3)])
+def test_a_label_that_was_not_seen_gets_no_chance(features: FeatureBlocks, seen: tuple[int, ...]) -> None:
+    targets = np.array(seen)[np.arange(len(features.embedding)) % len(seen)]
+    probabilities = softmax(head_logits(fit_path(features, targets, (1.0,), 4)[0], features))
+    unseen = [label for label in range(4) if label not in seen]
+    assert probabilities[:, unseen].max() < 1e-6
+    assert probabilities[:, list(seen)].min() > 1e-6
+
+
+def test_the_temperature_of_logits_that_are_three_times_too_large_is_three_times_as_large() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(4000, 5)) * 2
+    targets = np.array([rng.choice(5, p=p) for p in softmax(logits)])
+    assert fit_temperature(logits, targets) == pytest.approx(1, abs=0.1)
+    assert fit_temperature(3 * logits, targets) == pytest.approx(3 * fit_temperature(logits, targets), rel=1e-3)
+
+
+def test_the_threshold_lies_where_the_rules_begin_to_harm() -> None:
+    # At 0.4 the guess is wrong and the rule right; at 0.8 the other way round; at 0.35 the guess is right, no rule fits.
+    probabilities = np.array([[0.4, 0.3, 0.3], [0.1, 0.8, 0.1], [0.33, 0.32, 0.35]])
+    assert choose_threshold(probabilities, np.array([1, 1, 2]), [1, 0, None]) == 0.41
+
+
+@pytest.mark.parametrize("ruled", [[None, None], [0, 0], [0, 1]], ids=["none fits", "one is wrong", "the same"])
+def test_the_threshold_is_zero_where_the_rules_never_help(ruled: list[int | None]) -> None:
+    assert choose_threshold(np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([0, 1]), ruled) == 0.0
+
+
+def test_precision_by_hand() -> None:
+    # Three fit, two of them are right: (2 + 1) / (3 + 2).
+    said = measure_precision(["solve x", "solve y", "a regex", "hello"], ["math", "qa", "coding", "math"], RULES)
+    assert said == pytest.approx(0.6)
+    assert measure_precision(["hello"], ["qa"], RULES) == 0.5
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_groups_never_straddle_folds_and_tasks_are_spread(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    groups, targets = rng.integers(0, 60, 300).astype(str).tolist(), rng.integers(0, 3, 300)
+    folds = split_folds(targets, groups, seed=seed)
+    assert len(set(zip(groups, folds.tolist(), strict=True))) == len(set(groups))
+    assert np.bincount(folds, minlength=FOLDS).min() > 30
+    assert (folds == split_folds(targets, groups, seed=seed)).all()
+
+
+def test_a_cached_embedding_equals_a_fresh_one_and_is_not_computed_again(counting_encoder, tmp_path: Path) -> None:
+    fresh = featurize(["one", "two", "one"], counting_encoder).embedding
+    assert counting_encoder.asked == 3
+    first = featurize(["one", "two", "one"], counting_encoder, cache=tmp_path).embedding
+    assert counting_encoder.asked == 5  # the second "one" is known already
+    second = featurize(["one", "two", "one"], counting_encoder, cache=tmp_path).embedding
+    assert counting_encoder.asked == 5
+    assert np.array_equal(fresh, first)
+    assert np.array_equal(fresh, second)
+    counting_encoder.sha256 = "1" * 64  # another encoder does not get them
+    featurize(["one"], counting_encoder, cache=tmp_path)
+    assert counting_encoder.asked == 6
+
+
+def test_the_cache_is_private_to_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_cache() == tmp_path / "contextual-llm-router"
+    assert default_cache().stat().st_mode & 0o777 == 0o700
+
+
+def test_held_out_probabilities_do_not_look_at_the_held_out_tasks(features: FeatureBlocks, texts: list[str], small) -> None:
+    tasks = [row["task"] for row in small.prompts]
+    groups = [str(i) for i in range(len(tasks))]
+    fitted = fit_classifier(features, tasks, groups, texts=texts, rules=RULES, jobs=1)
+    assert fitted.labels == ("coding", "math", "translation")
+    assert fitted.c in CS
+    assert fitted.probabilities.sum(axis=1) == pytest.approx(1)
+    right = np.array([fitted.labels[i] for i in fitted.probabilities.argmax(axis=1)]) == tasks
+    assert 0.5 < right.mean() <= 1
+    # Prompts that all look the same cannot be told apart by anything but their own task.
+    blind = dataclasses.replace(
+        features.take(np.zeros(len(tasks), np.int64)), surface=np.zeros((len(tasks), len(SURFACE)), np.float32)
+    )
+    unfitted = fit_classifier(blind, tasks, groups, texts=texts, rules=RULES, jobs=1)
+    guessed = np.array([unfitted.labels[i] for i in unfitted.probabilities.argmax(axis=1)]) == tasks
+    assert guessed.mean() <= 0.4

@@ -1,0 +1,147 @@
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from router.encoder import OnnxEncoder
+from router.errors import EncoderError
+from training.encoders import convert_encoder, parity_prompts
+
+pytest.importorskip("sentence_transformers", reason="the extra `sentence-transformers` is not installed")
+pytest.importorskip("onnx", reason="the extra `sentence-transformers` is not installed")
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:You are using the legacy TorchScript-based ONNX export:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:The feature will be removed:DeprecationWarning"),  # torch, of its own logging
+    pytest.mark.filterwarnings("ignore:Converting a tensor to a Python boolean"),  # transformers asks for the mask's shape
+    pytest.mark.filterwarnings("ignore:Exporting aten.*index operator of advanced indexing:UserWarning"),
+]
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+WORDS = ("a", "the", "cat", "dog", "house", "runs", "sleeps", "red", "blue", "old", "and", "in", "my", "now", "here", "word")
+PROMPTS = ("the cat runs in my house", "a red dog", "now here and the old blue house", "word", "cat " * 50, "unheard-of")
+
+Build = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """Save a random two-layer BERT of 48 dimensions as a sentence-transformers model."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer import modules
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    torch.manual_seed(0)
+    bare = tmp_path_factory.mktemp("bert")
+    (bare / "vocab.txt").write_text("\n".join([*SPECIAL, *WORDS]) + "\n")
+    BertTokenizerFast(str(bare / "vocab.txt")).save_pretrained(bare)
+    config = BertConfig(
+        vocab_size=len(SPECIAL) + len(WORDS),
+        hidden_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=12,
+        intermediate_size=96,
+        max_position_embeddings=64,
+        initializer_range=0.2,
+    )
+    BertModel(config).eval().save_pretrained(bare)
+
+    def save(*, pooling: str = "mean", more: Sequence[str] = ("Normalize",), **options: object) -> Path:
+        made = {"Normalize": modules.Normalize, "Dense": lambda: modules.Dense(48, 24)}
+        chain = [modules.Transformer(str(bare)), modules.Pooling(48, pooling), *(made[name]() for name in more)]
+        folder = tmp_path_factory.mktemp("original")
+        SentenceTransformer(modules=chain, device="cpu", **options).save(str(folder))
+        return folder
+
+    return save
+
+
+@pytest.mark.parametrize(("precision", "least"), [("fp32", 0.99999), ("int8", 0.98)])
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_a_conversion_gives_the_originals_vectors(
+    tmp_path: Path, build: Build, pooling: str, precision: str, least: float
+) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    original, out = build(pooling=pooling), tmp_path / "new" / "encoder"
+    made = convert_encoder(str(original), out, prompts=PROMPTS, name="tiny", precision=precision, max_tokens=32)
+    assert made.n == len(PROMPTS)
+    assert least <= made.mean_cosine <= 1.0001
+    assert made.min_cosine <= made.mean_cosine
+    assert made.size_bytes == (out / "model.onnx").stat().st_size
+    assert [path.name for path in out.parent.iterdir()] == ["encoder"]
+    assert sorted(path.name for path in out.iterdir()) == ["encoder.json", "model.onnx", "tokenizer.json"]
+
+    record = made.record
+    assert (record.name, record.dim, record.pooling, record.precision) == ("tiny", 48, pooling, precision)
+    assert (record.special_before, record.special_after, record.max_tokens, record.prefix) == ([2], [3], 32, "")
+    assert record.normalize
+    assert record.inputs == ["input_ids", "attention_mask", "token_type_ids"]
+    assert record.weights_sha256 == hashlib.sha256((original / "model.safetensors").read_bytes()).hexdigest()
+
+    loaded, short = OnnxEncoder.load(out), list(PROMPTS[:4])
+    assert loaded.record == record
+    # Not by way of the token ids that the conversion compares on: the original tokenises by itself.
+    cosines = (loaded.encode(short) * SentenceTransformer(str(original), device="cpu").encode(short)).sum(axis=1)
+    assert cosines.min() > least - 0.03
+    other = SentenceTransformer(str(build(pooling="cls" if pooling == "mean" else "mean")), device="cpu").encode(short)
+    assert (cosines > (loaded.encode(short) * other).sum(axis=1)).all()
+
+
+def test_prefix_and_length_are_the_originals(tmp_path: Path, build: Build) -> None:
+    def convert(folder: str, **options: object) -> OnnxEncoder:
+        convert_encoder(str(build(**options)), tmp_path / folder, prompts=PROMPTS, precision="fp32", max_tokens=1000)
+        return OnnxEncoder.load(tmp_path / folder)
+
+    asking, plain = convert("a", prompts={"query": "the red ", "document": "my "}), convert("b", more=())
+    assert asking.record.prefix == "the red "
+    assert asking.tokenize("cat") == plain.tokenize("the red cat")
+    assert plain.record.max_tokens == len(plain.tokenize("cat " * 500)) == 64
+    assert not plain.record.normalize
+
+
+REFUSED = {
+    "a further layer": ({"more": ("Dense",)}, None, "is Transformer + Pooling + Dense"),
+    "max pooling": ({"pooling": "max"}, None, "by max; choose another model"),
+    "another model": ({}, {"int8": 1.01}, "comes out different: mean cosine to the original must be at least 1.01"),
+    "no model": (None, None, "cannot load"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_the_runtime_cannot_represent_is_refused_and_leaves_nothing(
+    tmp_path: Path, build: Build, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    options, parity, told = REFUSED[case]
+    original = tmp_path / "no" / "such" / "model" if options is None else build(**options)
+    if parity:
+        monkeypatch.setattr("training.encoders._PARITY", parity)
+    with pytest.raises(EncoderError) as caught:
+        convert_encoder(str(original), tmp_path / "out", prompts=PROMPTS)
+    assert told in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_folder_is_never_written_to(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with pytest.raises(EncoderError, match="exists already; name a new folder or remove it"):
+        convert_encoder("anything", tmp_path / "out", prompts=PROMPTS)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_the_command_converts_and_compares_on_the_prompts_it_is_given(
+    tmp_path: Path, build: Build, run_command, write_csv
+) -> None:
+    prompts = write_csv(tmp_path / "p.csv", [{"prompt": text, "task": "mine"} for text in PROMPTS])
+    options = ("--out", tmp_path / "out", "--fp32", "--name", "tiny", "--max-tokens", 16, "--prompts", prompts)
+    code, told, _ = run_command("encoder", build(), *options)
+    assert code == 0
+    assert "tiny, fp32" in told
+    assert "48 dimensions, mean pooling, prefix '', 16 tokens" in told
+    assert "over 6 prompts: mean 1.0000" in told
+
+
+def test_the_built_in_parity_prompts_are_many_and_the_same_every_time() -> None:
+    assert len(set(parity_prompts(None, 200))) > 190
+    assert parity_prompts(None, 5) == parity_prompts(None, 5)

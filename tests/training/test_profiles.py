@@ -1,0 +1,168 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from training.datasets import ModelFacts, Result
+from training.profiles import Cell, estimate_quality, fit_levels, learn_profiles
+
+
+def result(model: str, task: str, score: float, n: float | None = 1000, benchmark: str = "x", **usage: float) -> Result:
+    return Result(model=model, task=task, score=score, n=n, benchmark=benchmark, **usage)
+
+
+def answer(model: str, prompt: str, score: float, **usage: float) -> Result:
+    return Result(model=model, prompt=prompt, score=score, n=1, **usage)
+
+
+def learn(results: list[Result], tasks: tuple[str, ...] = ("qa", "math"), **options: object) -> dict[str, dict[str, float]]:
+    return {p.name: {t: e.mean for t, e in p.quality.items()} for p in learn_profiles(results, {}, tasks, **options)}
+
+
+def test_estimate_by_hand() -> None:
+    # γ = 0.03 / (0.03 + 0.01) = 0.75; 0.75 · 0.8 + 0.25 · 0.5 = 0.725; 0.75 · 0.01 + 0.0625 · 0.04 = 0.01 = 0.1².
+    estimate = estimate_quality((0.8, 0.01, 50), (0.5, 0.04), between=0.03)
+    assert (estimate.mean, estimate.stderr, estimate.n) == (pytest.approx(0.725), pytest.approx(0.1), 50)
+    # Nothing measured: the level, ± √(0.05 + 0.04).
+    estimate = estimate_quality(None, (0.5, 0.04), between=0.05)
+    assert (estimate.mean, estimate.stderr, estimate.n) == (0.5, pytest.approx(0.3), 0)
+
+
+@pytest.mark.parametrize(
+    ("mean", "n", "variance"),
+    [(0.5, 8, 0.03125), (1.0, 2, 0.09375), (0.0, 2, 0.09375)],  # p = 5/10: 0.25/8; p = 3/4 and 1/4: 0.1875/2
+)
+def test_variance_by_hand(mean: float, n: float, variance: float) -> None:
+    assert Cell(model="a", task="qa", benchmark="", mean=mean, n=n).variance == pytest.approx(variance)
+
+
+def test_more_evidence_brings_the_estimate_closer_to_what_was_measured() -> None:
+    background = [result("b", "qa", 0.6), result("b", "math", 0.3), result("c", "qa", 0.5), result("c", "math", 0.4)]
+    gaps = [
+        abs(learn([result("a", "qa", 0.5, n), result("a", "math", 0.9, n), *background])["a"]["math"] - 0.9)
+        for n in (3, 10, 30, 100, 1000, 10_000)
+    ]
+    assert gaps == sorted(gaps, reverse=True)
+    assert gaps[0] > 0.1
+    assert gaps[-1] < 0.01
+
+
+def test_a_model_is_not_weak_for_having_been_measured_by_the_harder_benchmark_only() -> None:
+    easy, hard = {"a": 0.9, "b": 0.8}, {"b": 0.3, "c": 0.4}
+    quality = learn(
+        [result(m, "qa", s, benchmark="easy") for m, s in easy.items()]
+        + [result(m, "qa", s, benchmark="hard") for m, s in hard.items()],
+        tasks=("qa",),
+    )
+    assert quality["c"]["qa"] > quality["b"]["qa"] + 0.05
+    assert quality["c"]["qa"] == pytest.approx(quality["a"]["qa"], abs=0.02)
+
+
+def test_an_unmeasured_task_is_the_models_level_plus_the_tasks() -> None:
+    # a is 0.2 better than b wherever both are measured: on math, where b has 0.3, it is expected at 0.5.
+    table = {("a", "qa"): 0.8, ("b", "qa"): 0.6, ("a", "coding"): 0.7, ("b", "coding"): 0.5, ("b", "math"): 0.3}
+    profiles = learn_profiles([result(m, t, s, 1e6) for (m, t), s in table.items()], {}, ("qa", "coding", "math"))
+    guess = profiles[0].quality["math"]
+    assert guess.n == 0
+    assert guess.mean == pytest.approx(0.5, abs=0.01)
+    assert guess.stderr > profiles[1].quality["math"].stderr
+
+
+def test_rows_without_a_task_count_with_the_classifiers_probabilities() -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def probabilities(prompts: tuple[str, ...]) -> np.ndarray:
+        asked.append(tuple(prompts))
+        return np.array([[1.0, 0.0] if prompt.startswith("q") else [0.25, 0.75] for prompt in prompts])
+
+    rows = [answer(m, f"{kind}{i}", s) for i in range(40) for m, kind, s in [("a", "q", 1), ("a", "m", 0), ("b", "m", 1)]]
+    profiles = {p.name: p for p in learn_profiles(rows, {}, ("qa", "math"), task_probabilities=probabilities)}
+    assert asked == [tuple(dict.fromkeys(row.prompt for row in rows))]
+    assert {t: e.n for t, e in profiles["a"].quality.items()} == {"qa": 50, "math": 30}  # 40 + 40/4 and 40 · 3/4
+    assert {t: e.n for t, e in profiles["b"].quality.items()} == {"qa": 10, "math": 30}
+    assert profiles["a"].quality["qa"].mean > 0.6
+    assert profiles["a"].quality["math"].mean < 0.4
+    assert profiles["b"].quality["math"].mean > 0.6
+
+
+def test_rows_without_a_task_need_a_classifier() -> None:
+    with pytest.raises(ValueError, match="1 prompts name no task and there is no classifier"):
+        learn_profiles([answer("a", "hello", 1), answer("b", "hello", 0)], {}, ("qa", "math"))
+
+
+def test_less_than_one_prompts_worth_is_no_evidence() -> None:
+    quality = learn_profiles(
+        [answer("a", "hello", 1)], {}, ("qa", "math"), task_probabilities=lambda prompts: np.full((len(prompts), 2), 0.5)
+    )[0].quality
+    assert [estimate.n for estimate in quality.values()] == [0, 0]
+
+
+def test_costs_seconds_and_tokens_are_means_over_prompts() -> None:
+    profile = learn_profiles(
+        [
+            result("a", "qa", 0.5, 30, cost_usd=0.1, latency_s=1.0, output_tokens=100.0),
+            result("a", "qa", 0.5, 10, cost_usd=0.5, output_tokens=500.0),
+            result("a", "math", 0.5, 40, latency_s=3.0),
+        ],
+        {"a": ModelFacts(provider="P", input_usd_per_mtok=2.0, context_window=100, capabilities=frozenset({"tools"}))},
+        ("qa", "math"),
+    )[0]
+    assert profile.cost_usd == pytest.approx(0.2)  # (30 · 0.1 + 10 · 0.5) / 40
+    assert profile.latency_s == pytest.approx((30 * 1 + 40 * 3) / 70)
+    assert profile.output_tokens == {"qa": pytest.approx(200.0)}
+    assert (profile.provider, profile.input_usd_per_mtok, profile.output_usd_per_mtok) == ("P", 2.0, None)
+    assert (profile.context_window, profile.capabilities) == (100, frozenset({"tools"}))
+
+
+@pytest.mark.parametrize("other", ["a", "b"], ids=["one model alone", "no task shared"])
+def test_what_was_well_measured_stands_where_nothing_can_be_compared(other: str) -> None:
+    quality = learn([result("a", "qa", 0.9, 10_000), result(other, "math", 0.3, 10_000)])
+    assert quality["a"]["qa"] == pytest.approx(0.9, abs=0.03)
+    assert quality[other]["math"] == pytest.approx(0.3, abs=0.03)
+
+
+def test_a_task_nobody_was_measured_on_is_an_average_one() -> None:
+    quality = learn([result("a", "qa", 0.9), result("b", "qa", 0.5)], tasks=("qa", "advice"))
+    assert quality["a"]["advice"] > quality["b"]["advice"]
+    assert quality["a"]["advice"] == pytest.approx(0.9, abs=0.1)
+
+
+def test_profiles_come_in_the_order_of_first_appearance() -> None:
+    results = [result("z", "qa", 0.5), result("a", "qa", 0.5), result("z", "math", 0.5), result("m", "qa", 0.5)]
+    assert list(learn(results)) == ["z", "a", "m"]
+
+
+def test_scatter_beyond_the_noise_is_told_apart_from_noise() -> None:
+    models, tasks = ("a", "b", "c"), ("qa", "math", "coding")
+    additive = {(m, t): (0.3 + 0.1 * i + 0.1 * j, 1e-4, 100.0) for i, m in enumerate(models) for j, t in enumerate(tasks)}
+    crossed = additive | {("a", "qa"): (0.9, 1e-4, 100.0)}
+    assert fit_levels(additive, models=models).between == 0
+    assert fit_levels(crossed, models=models).between > 0.01
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    st.lists(
+        st.builds(
+            result,
+            st.sampled_from("abcd"),
+            st.sampled_from(["qa", "math", "coding"]),
+            st.floats(0, 1),
+            st.none() | st.floats(1, 1e6),
+            st.sampled_from(["x", "y"]),
+        ),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_qualities_stay_in_their_range_and_order_of_rows_does_not_matter(results: list[Result]) -> None:
+    tasks = ("qa", "math", "coding", "advice")
+    profiles = learn_profiles(results, {}, tasks)
+    assert [profile.name for profile in profiles] == list(dict.fromkeys(row.model for row in results))
+    backwards = learn(results[::-1], tasks=tasks)
+    for profile in profiles:
+        assert set(profile.quality) == set(tasks)
+        for task, estimate in profile.quality.items():
+            assert 0 <= estimate.mean <= 1
+            assert 0 < estimate.stderr < 2
+            assert backwards[profile.name][task] == pytest.approx(estimate.mean, abs=1e-4)

@@ -320,7 +320,7 @@ def _check_canaries(encoder: OnnxEncoder, manifest: Manifest, recorded: NDArray[
     if vectors.shape != recorded.shape:
         raise ArtifactError(f"the encoder must give vectors of shape {recorded.shape}, was {vectors.shape}; {_REMEDY}")
     worst = float((vectors * recorded).sum(axis=1).min(initial=1.0))
-    if worst < _CANARY_COSINE:
+    if not worst >= _CANARY_COSINE:  # written so that NaN is refused, too
         raise ArtifactError(
             f"the encoder must give the recorded vectors (cosine at least {_CANARY_COSINE}), the worst was {worst:.4f}; "
             f"it is not the one the classifier was fitted on, or this machine computes otherwise: {_REMEDY}"

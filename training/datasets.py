@@ -6,6 +6,7 @@ import csv
 import gzip
 import hashlib
 import math
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -226,6 +227,7 @@ def read_table(path: Path, *, required: Iterable[str]) -> Iterator[tuple[int, di
         with _open(path) as stream:
             reader = csv.reader(stream, strict=True)
             header = [name.strip() for name in next(reader, [])]
+            _check_encoding(path, 1, header)
             _check_header(path, header, required)
             for number, fields in enumerate(reader, start=2):
                 if not fields:  # a blank line
@@ -235,26 +237,33 @@ def read_table(path: Path, *, required: Iterable[str]) -> Iterator[tuple[int, di
                         f"{path} row {number}: must have {len(header)} fields as the header, has {len(fields)}; "
                         "quote fields that contain commas or line breaks"
                     )
+                _check_encoding(path, number, fields)
                 yield number, dict(zip(header, fields, strict=True))
     except OSError as error:
         raise DatasetError(f"{path} cannot be read: {error.strerror or error}; name an existing CSV file") from error
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{path} must be UTF-8, is not at byte {error.start}; save it as UTF-8") from error
     except csv.Error as error:
         raise DatasetError(
             f"{path} row {number + 1}: not CSV as in RFC 4180, or a field of more than {MAX_FIELD_CHARS} characters "
             f"({error}); look for an unclosed quote"
         ) from error
-    except EOFError as error:
-        raise DatasetError(f"{path} is a truncated gzip file; copy it again") from error
+    except (EOFError, zlib.error) as error:
+        raise DatasetError(f"{path} is a damaged or truncated gzip file; copy it again") from error
     finally:
         csv.field_size_limit(previous)
 
 
 def _open(path: Path) -> IO[str]:
     if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    return path.open(encoding="utf-8-sig", newline="")
+        return gzip.open(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="")
+    return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+
+
+def _check_encoding(path: Path, number: int, fields: Iterable[str]) -> None:
+    """Refuse bytes that were not UTF-8, which `surrogateescape` let through so that their row is known."""
+    try:
+        "".join(fields).encode()
+    except UnicodeEncodeError as error:
+        raise DatasetError(f"{path} row {number}: must be UTF-8; save it as UTF-8") from error
 
 
 def _check_header(path: Path, header: Sequence[str], required: Iterable[str]) -> None:
@@ -282,7 +291,7 @@ def _read_prompt_row(
     return LabelledPrompt(
         prompt=prompt,
         task=task,
-        also=tuple(other for other in record.get("also", "").split("|") if other),
+        also=_split(record.get("also", "")),
         language=record.get("language", ""),
         group=record.get("group", "") or f"row {number}",
         source=record.get("source", ""),
@@ -313,6 +322,10 @@ def _read_result(number: int, record: Mapping[str, str], tasks: Sequence[str] | 
     if prompt:
         numbers["n"] = 1.0
     return Result(model=model, score=score, task=task, prompt=prompt, benchmark=record.get("benchmark", ""), **numbers)
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, (part.strip() for part in text.split("|"))))
 
 
 def _check_task(number: int, task: str, tasks: Sequence[str] | None, problems: _Problems) -> None:
@@ -355,12 +368,15 @@ def _gather_facts(number: int, record: Mapping[str, str], facts: dict[str, str],
         known = facts.get(name, "")
         if value and known and value != known and name != "source":
             problems.add(
-                number, f"{name} of {record['model']} must be the same in all its rows, was {known!r} and {value!r}"
+                number,
+                f"{name} of {record['model']} must be the same in all its rows, was {known!r} and {value!r}; correct one",
             )
         elif value and not known:
             facts[name] = value
             if name in _NUMERIC_FACTS:
-                _read_number(number, name, value, problems)
+                figure = _read_number(number, name, value, problems)
+                if name == "context_window" and figure is not None and figure < 1:
+                    problems.add(number, f"context_window must be at least 1, was {value}; correct it or leave it empty")
 
 
 def _make_facts(values: Mapping[str, str]) -> ModelFacts:
@@ -371,6 +387,6 @@ def _make_facts(values: Mapping[str, str]) -> ModelFacts:
         input_usd_per_mtok=numbers["input_usd_per_mtok"],
         output_usd_per_mtok=numbers["output_usd_per_mtok"],
         context_window=int(window) if window else None,
-        capabilities=frozenset(filter(None, values.get("capabilities", "").split("|"))),
+        capabilities=frozenset(_split(values.get("capabilities", ""))),
         source=values.get("source", ""),
     )

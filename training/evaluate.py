@@ -121,7 +121,10 @@ def predict_by_tfidf(train: Sequence[LabelledPrompt], rows: Sequence[LabelledPro
         TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), min_df=2, token_pattern=r"(?u)\b\w+\b"),  # noqa: S106
         LogisticRegression(C=10, max_iter=1000),
     )
-    model.fit([row.prompt for row in train], [row.task for row in train])
+    try:
+        model.fit([row.prompt for row in train], [row.task for row in train])
+    except ValueError:  # no word occurs twice, or there is one task only
+        return predict_majority(train, rows)
     return [str(task) for task in model.predict([row.prompt for row in rows])]
 
 

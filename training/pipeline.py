@@ -128,6 +128,8 @@ def train(
         EncoderError: If the encoder cannot be used.
     """
     _check_replaceable(out)
+    if any(p.exists() and not p.is_dir() for p in out.parents):
+        raise DatasetError(f"--out {out} lies below a file; name a folder")
     labelled = read_prompts(prompts, tasks=None if own_tasks else TASKS)
     labels = _check_tasks(prompts, labelled.rows)
     results = read_benchmark(benchmark, tasks=labels)
@@ -246,6 +248,9 @@ def _check_tasks(path: Path, rows: Sequence[LabelledPrompt]) -> tuple[str, ...]:
         )
     if len(counts) < 2:  # noqa: PLR2004
         raise DatasetError(f"{path}: there must be two tasks or more to tell apart, found {list(counts)}; add another")
+    groups = len({row.group for row in rows})
+    if groups < FOLDS:
+        raise DatasetError(f"{path}: there must be at least {FOLDS} groups, found {groups}; name finer ones")
     return tuple(sorted(counts))
 
 
@@ -268,7 +273,7 @@ def _check_replaceable(out: Path) -> None:
         for path in out.rglob("*")
         if path.is_file() and str(path.relative_to(out)) not in SIZE_CAPS
     ]
-    if not out.is_dir() or foreign:
+    if not out.is_dir() or foreign or (any(out.iterdir()) and not (out / MANIFEST).is_file()):
         raise DatasetError(f"--out {out} is not a model folder (it holds {foreign[:3] or 'a file'}); name a new folder")
 
 
@@ -292,7 +297,12 @@ def _write(
         load_artifact(folder)
         if out.exists():
             out.rename(Path(scratch) / "old")
-        folder.rename(out)
+        try:
+            folder.rename(out)
+        except OSError:
+            if (old := Path(scratch) / "old").exists():
+                old.rename(out)
+            raise
 
 
 def _to_arrays(fitted: FittedClassifier, encoder: OnnxEncoder) -> dict[str, NDArray[np.float32]]:

@@ -108,7 +108,8 @@ def learn_profiles(
         ValueError: If rows name no task and there is nothing to tell it.
     """
     weighted = list(_weigh(results, tasks, task_probabilities))
-    measured = _pool_benchmarks(_gather_cells(weighted))
+    cells = _gather_cells(weighted)
+    measured = _pool_benchmarks(cells) if cells else {}
     models = tuple(dict.fromkeys(result.model for result in results))
     levels = fit_levels(measured, models=models)
     return [
@@ -148,6 +149,8 @@ def fit_levels(measured: Mapping[tuple[str, str], tuple[float, float, float]], *
         measured: Mean, squared standard error and n by (model, task).
         models: The models.
     """
+    if not measured:
+        return _no_levels(models)
     tasks = tuple(dict.fromkeys(task for _, task in measured))
     design = np.array([_design_row(models, tasks, model, task) for model, task in measured])
     y, v, _ = np.array(list(measured.values())).T
@@ -167,6 +170,14 @@ def fit_levels(measured: Mapping[tuple[str, str], tuple[float, float, float]], *
     between = high if freedom > 0 else float(np.mean(v))
     coefficients, covariance = _solve(design, y, v + between)
     return Levels(models=tuple(models), tasks=tasks, coefficients=coefficients, covariance=covariance, between=between)
+
+
+def _no_levels(models: Sequence[str]) -> Levels:
+    coefficients = np.zeros(1 + len(models))
+    coefficients[0] = 0.5
+    return Levels(
+        models=tuple(models), tasks=(), coefficients=coefficients, covariance=np.eye(1 + len(models)) / 4, between=0.0
+    )
 
 
 def _weigh(
@@ -249,7 +260,7 @@ def _design_row(models: Sequence[str], tasks: Sequence[str], model: str, task: s
     row[0] = row[1 + models.index(model)] = 1
     if task in tasks:
         row[1 + len(models) + tasks.index(task)] = 1
-    else:
+    elif tasks:
         row[1 + len(models) :] = 1 / len(tasks)
     return row
 

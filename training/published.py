@@ -56,28 +56,43 @@ def normalize_figures(figures: Path, models: Path, out: Path, *, reference: str)
     facts = {record["model"]: record for _, record in read_table(models, required=("model", *_FACTS, "source"))}
     rows = list(read_table(figures, required=("model", "task", "benchmark", "value", "scale", "source")))
     references = {
-        record["benchmark"]: float(record["value"])
-        for _, record in rows
+        record["benchmark"]: _number(f"{figures} row {number}", record, "value")
+        for number, record in rows
         if record["scale"] == "elo" and record["model"] == reference
     }
     told: set[str] = set()
-    with out.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n", restval="")
-        writer.writeheader()
-        for number, record in rows:
-            if record["model"] not in facts:
-                raise DatasetError(f"{figures} row {number}: {models} has no row for {record['model']!r}; add one")
-            row = _normalize(f"{figures} row {number}", record, references, reference)
-            if record["model"] not in told:
-                known = facts[record["model"]]
-                row |= {name: known[name] for name in _FACTS} | {"price_source": known["source"]}
-                told.add(record["model"])
-            writer.writerow({name: escape_formula(value) for name, value in row.items()})
+    made: list[dict[str, str]] = []
+    for number, record in rows:
+        if record["model"] not in facts:
+            raise DatasetError(f"{figures} row {number}: {models} has no row for {record['model']!r}; add one")
+        row = _normalize(f"{figures} row {number}", record, references, reference)
+        if record["model"] not in told:
+            known = facts[record["model"]]
+            row |= {name: known[name] for name in _FACTS} | {"price_source": known["source"]}
+            told.add(record["model"])
+        made.append({name: escape_formula(value) for name, value in row.items()})
+    try:
+        with out.open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n", restval="")
+            writer.writeheader()
+            writer.writerows(made)
+    except OSError as error:
+        raise DatasetError(f"{out} cannot be written: {error.strerror}; name a file in an existing folder") from error
     return len(rows)
 
 
+def _number(place: str, record: Mapping[str, str], name: str) -> float:
+    try:
+        value = float(record.get(name, ""))
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise DatasetError(f"{place}: {name} must be a finite number, was {record.get(name, '')!r}; correct it")
+    return value
+
+
 def _normalize(place: str, record: Mapping[str, str], references: Mapping[str, float], reference: str) -> dict[str, str]:
-    benchmark, value, n = record["benchmark"], float(record["value"]), record.get("n", "")
+    benchmark, value, n = record["benchmark"], _number(place, record, "value"), record.get("n", "")
     match record["scale"]:
         case "fraction":
             score = value
@@ -87,10 +102,12 @@ def _normalize(place: str, record: Mapping[str, str], references: Mapping[str, f
             if benchmark not in references:
                 raise DatasetError(f"{place}: {benchmark} has no rating of the reference {reference!r}; choose another one")
             score = expected_score(value, references[benchmark])
-            n = f"{elo_sample_size(value, references[benchmark], float(record['ci_low']), float(record['ci_high'])):.0f}"
+            n = f"{elo_sample_size(value, references[benchmark], _number(place, record, 'ci_low'), _number(place, record, 'ci_high')):.0f}"
             benchmark = f"{benchmark} vs {reference}"
         case unknown:
             raise DatasetError(f"{place}: scale must be fraction, percent or elo, was {unknown!r}; correct it")
+    if not 0 <= score <= 1:
+        raise DatasetError(f"{place}: value must lie on its scale, was {record['value']} {record['scale']}; correct it")
     usage = {} if record["benchmark"] in _MANY_CALLS else {name: record.get(name, "") for name in _USAGE}
     return {
         "model": record["model"],

@@ -181,6 +181,7 @@ def load_artifact(folder: Path, *, sha256: str | None = None, on_error: Literal[
     problems: list[str] = []
     classifier, rules = None, default_rules()
     try:
+        reader.read(REPORT)
         rules = _parse(reader.read(KEYWORDS), KeywordRules, KEYWORDS)
         classifier = _load_classifier(reader)
     except (ArtifactError, EncoderError) as error:

@@ -79,28 +79,37 @@ class TaskOracle:
     rules: KeywordRules = field(repr=False)
 
     def predict(self, text: str) -> TaskPrediction:
-        """Return the task of a text. A rule's word is mixed with the classifier's, weighted by the rules' precision."""
+        """Return the task of a text.
+
+        A rule decides where the classifier is less sure of its guess than the rules are precise; its word is mixed with
+        the classifier's, weighted by that precision. Where neither is sure, the classifier's probabilities only hedge.
+        """
         known, mixture = self._classify(text)
-        if self.classifier is not None and known and mixture.max() >= self.classifier.threshold:
-            return self._settle(mixture, int(mixture.argmax()), "classifier")
-        match = self.rules.match(text)
-        if match is not None and match[0] in self.labels:
-            named = self.labels.index(match[0])
+        confidence = float(mixture.max(initial=0.0)) if known else 0.0
+        named = self.rule_for(text) if confidence < self.rules.precision else None
+        if named is not None:
             mixture = (1 - self.rules.precision) * mixture
             mixture[named] += self.rules.precision
             return self._settle(mixture, named, "keywords")
+        if self.classifier is not None and known and confidence >= self.classifier.threshold:
+            return self._settle(mixture, int(mixture.argmax()), "classifier")
         return self._settle(mixture, int(mixture.argmax()) if known else None, "default")
+
+    def rule_for(self, text: str) -> int | None:
+        """Return the label that the keyword rules name for a text; None where none fits."""
+        match = self.rules.match(text)
+        return self.labels.index(match[0]) if match is not None and match[0] in self.labels else None
 
     def _classify(self, text: str) -> tuple[bool, NDArray[np.float64]]:
         """Return whether there was anything to go by, and the probabilities, uniform where there was not."""
         if self.classifier is None or not text.strip():
-            return False, np.full(len(self.labels), 1 / len(self.labels))
+            return False, np.full(len(self.labels), 1 / max(len(self.labels), 1))
         return True, self.classifier.probabilities([text])[0]
 
     def _settle(self, probabilities: NDArray[np.float64], index: int | None, source: Source) -> TaskPrediction:
         return TaskPrediction(
             task=None if index is None else self.labels[index],
-            confidence=float(probabilities.max() if index is None else probabilities[index]),
+            confidence=float(probabilities.max(initial=0.0) if index is None else probabilities[index]),
             probabilities=dict(zip(self.labels, probabilities.tolist(), strict=True)),
             source=source,
         )

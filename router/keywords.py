@@ -37,7 +37,7 @@ class KeywordRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
         A phrase counts with its number of words, each phrase once. Of equal tasks the one that is named first wins.
         """
-        edges = text if len(text) <= _HEAD_CHARS + _TAIL_CHARS else f"{text[:_HEAD_CHARS]}\n{text[-_TAIL_CHARS:]}"
+        edges = text if len(text) <= _HEAD_CHARS + _TAIL_CHARS else f"{text[:_HEAD_CHARS]}\0{text[-_TAIL_CHARS:]}"
         found = dict.fromkeys(" ".join(match.group().split()) for match in self._pattern.finditer(edges.lower()))
         votes: dict[str, int] = {}
         for phrase in found:

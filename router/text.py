@@ -64,9 +64,11 @@ def _read_message(position: int, message: object) -> tuple[str, str, bool]:
     content = message.get("content")
     if content is None or isinstance(content, str):  # None: an assistant turn that only calls tools
         return message["role"], content or "", False
-    if not isinstance(content, Sequence):
+    if not isinstance(content, (list, tuple)):
         raise InputError(f"content of message {position} must be a str or a list of parts, was {type(content).__name__}")
     parts = [part for part in content if isinstance(part, Mapping)]
+    if len(parts) < len(content):
+        raise InputError(f"each part of message {position} must be a mapping such as {{'type': 'text', 'text': …}}")
     texts = [part["text"] for part in parts if isinstance(part.get("text"), str)]
     return message["role"], "\n".join(texts), any("image" in str(part.get("type", "")) for part in parts)
 

@@ -5,6 +5,7 @@ Exit codes: 0 decided, 2 usage or input, 3 no candidate, 4 model folder.
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from pathlib import Path
@@ -100,6 +101,9 @@ def check(
 
 def main() -> NoReturn:
     """Run the command line; a mistake is one line on standard error and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks ± must not cost the answer
     try:
         app()
     except NoCandidateError as error:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import threading
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -29,6 +31,7 @@ FOCUS_AREAS: Mapping[str, tuple[str, ...]] = {
 # A turn of so few words ("yes, go on") says nothing by itself: the conversation's task goes on.
 _FOLLOW_UP_WORDS = 4
 
+_loading = threading.Lock()
 _log = logging.getLogger("router")
 
 
@@ -63,7 +66,7 @@ class Router:
     ) -> None:
         self.profiles = tuple(profiles)
         rules = rules or default_rules()
-        labels = classifier.labels if classifier else tuple(rules.phrases)
+        labels = classifier.labels if classifier else _known_tasks(rules, self.profiles)
         self._oracle = TaskOracle(labels=labels, classifier=classifier, rules=rules)
         self._table = ProfileTable(self.profiles, labels)
         self._strategy_name, self._strategy = _find_strategy(strategy)
@@ -181,24 +184,26 @@ class Router:
             strategy=self._strategy_name,
             preference=preference,
             excluded=excluded,
-            reasons=(*self._problems, *reasons, *_tell_unknown(scores, preference)),
+            reasons=(*self._problems, *reasons, *self._tell_too_long(request, scores), *_tell_unknown(scores, preference)),
         )
 
     def _predict(self, request: Request) -> tuple[TaskPrediction, list[str]]:
         """Tell the task of the last turn; one that says nothing by itself inherits it from the turns before."""
         prediction = self._oracle.predict(request.turns[0])
         reasons: list[str] = []
-        for earlier in request.turns[1:]:
-            if not prediction.unsure and len(request.turns[0].split()) > _FOLLOW_UP_WORDS:
-                break
-            prediction = self._oracle.predict(earlier)
-            reasons = ["the last turn says no task by itself: an earlier one decides"]
-            if not prediction.unsure:
-                break
+        if prediction.unsure or self._is_follow_up(request.turns[0]):
+            for earlier in request.turns[1:]:
+                prediction = self._oracle.predict(earlier)
+                reasons = ["the last turn says no task by itself: an earlier one decides"]
+                if not prediction.unsure:
+                    break
         if prediction.source != "classifier":
             reasons.append(_tell_source(prediction, has_classifier=self._oracle.classifier is not None))
             _log.info("%s", reasons[-1])
         return prediction, reasons
+
+    def _is_follow_up(self, turn: str) -> bool:
+        return len(turn.split()) <= _FOLLOW_UP_WORDS and self._oracle.rule_for(turn) is None
 
     def _choose_preference(self, prefer: str | None, quality_floor: float | None) -> Preference:
         if prefer is None and quality_floor is None:
@@ -219,9 +224,8 @@ class Router:
     ) -> tuple[dict[str, ModelScore], dict[str, str]]:
         """Score the models that may take the prompt, and tell of the others why not."""
         known = None if allowed is None else self._check_allowed(allowed)
-        excluded = {
-            profile.name: reason for profile in self.profiles if (reason := _why_not(profile, request, known, needs))
-        }
+        excluded = {p.name: reason for p in self.profiles if (reason := _why_not(p, known, needs))}
+        excluded |= _too_small([p for p in self.profiles if p.name not in excluded], request.tokens)
         candidates = [name for name in self._table.names if name not in excluded]
         scores = self._table.score(candidates, prediction.probabilities, tokens=request.tokens, preference=preference)
         if limit is not None:
@@ -232,6 +236,12 @@ class Router:
             raise NoCandidateError(excluded)
         return scores, excluded
 
+    def _tell_too_long(self, request: Request, scores: Mapping[str, ModelScore]) -> list[str]:
+        windows = [p.context_window for p in self.profiles if p.name in scores and p.context_window is not None]
+        if len(windows) < len(scores) or request.tokens + DEFAULT_OUTPUT_TOKENS <= min(windows):
+            return []
+        return [f"about {request.tokens} tokens are more than any context window holds: the largest ones stay"]
+
     def _check_allowed(self, allowed: Collection[str]) -> frozenset[str]:
         names = frozenset(_check_names(allowed, "allowed"))
         unknown = sorted(names - set(self._table.names))
@@ -241,9 +251,14 @@ class Router:
 
 
 @lru_cache(maxsize=1)
+def _load_default() -> Router:
+    return Router.load()
+
+
 def default_router() -> Router:
     """Return the router that `route` uses: the model folder in `$LLM_ROUTER_MODEL`, else the shipped one, loaded once."""
-    return Router.load()
+    with _loading:  # lru_cache alone lets threads that come at the same time load one each
+        return _load_default()
 
 
 def route(
@@ -275,15 +290,32 @@ def route(
     )
 
 
-def _why_not(profile: ModelProfile, request: Request, allowed: frozenset[str] | None, needs: frozenset[str]) -> str | None:
+def _known_tasks(rules: KeywordRules, profiles: Sequence[ModelProfile]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([*rules.phrases, *(task for profile in profiles for task in profile.quality)]))
+
+
+def _why_not(profile: ModelProfile, allowed: frozenset[str] | None, needs: frozenset[str]) -> str | None:
     if allowed is not None and profile.name not in allowed:
         return "not among the allowed"
     if lacking := sorted(needs - profile.capabilities):
         return f"lacks {', '.join(lacking)}"
-    room = request.tokens + int(DEFAULT_OUTPUT_TOKENS)
-    if profile.context_window is not None and room > profile.context_window:
-        return f"needs about {room} tokens, its context window has {profile.context_window}"
     return None
+
+
+def _too_small(profiles: Sequence[ModelProfile], tokens: int) -> dict[str, str]:
+    """Tell which models' context windows cannot hold prompt and answer.
+
+    The size is an upper estimate, and a text alone must never leave nobody: where no window is large enough, the largest
+    stay.
+    """
+    room = tokens + int(DEFAULT_OUTPUT_TOKENS)
+    windows = {profile.name: profile.context_window or math.inf for profile in profiles}
+    needed = min(room, max(windows.values(), default=0))
+    return {
+        name: f"needs about {room} tokens, its context window has {window}"
+        for name, window in windows.items()
+        if window < needed
+    }
 
 
 def _narrow(prediction: TaskPrediction, tasks: Collection[str]) -> TaskPrediction:
@@ -306,7 +338,7 @@ def _find_focus(focus: str, labels: Sequence[str]) -> Collection[str]:
 
 
 def _find_preference(prefer: str, quality_floor: float | None) -> Preference:
-    if prefer not in PREFERENCES:
+    if not isinstance(prefer, str) or prefer not in PREFERENCES:
         raise InputError(f"prefer must be one of {list(PREFERENCES)}, was {prefer!r}")
     if quality_floor is None:
         return PREFERENCES[prefer]
@@ -319,7 +351,7 @@ def _find_preference(prefer: str, quality_floor: float | None) -> Preference:
 def _find_strategy(strategy: str | Strategy) -> tuple[str, Strategy]:
     if callable(strategy):
         return getattr(strategy, "__name__", type(strategy).__name__), strategy
-    if strategy not in STRATEGIES:
+    if not isinstance(strategy, str) or strategy not in STRATEGIES:
         raise InputError(f"strategy must be a function or one of {list(STRATEGIES)}, was {strategy!r}")
     return strategy, STRATEGIES[strategy]
 
@@ -333,7 +365,7 @@ def _check_ranking(ranking: Sequence[str], scores: Mapping[str, ModelScore], str
 
 
 def _check_names(names: Collection[str], option: str) -> Collection[str]:
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+    if isinstance(names, str) or not isinstance(names, Collection) or not all(isinstance(name, str) for name in names):
         raise InputError(f"{option} must be a collection of names, such as {{'a', 'b'}}, was {names!r}")
     return names
 
@@ -354,10 +386,10 @@ def _tell_source(prediction: TaskPrediction, *, has_classifier: bool) -> str:
 def _tell_unknown(scores: Mapping[str, ModelScore], preference: Preference) -> list[str]:
     """Tell where the caller's wish could not be heeded for want of figures."""
     told = []
-    if preference.seconds_per_point != float("inf") and all(score.latency_s is None for score in scores.values()):
+    if preference.seconds_per_point != math.inf and all(score.latency_s is None for score in scores.values()):
         told.append("no candidate's latency is known: time does not count")
     for field, what in (("cost_usd", "cost"), ("latency_s", "latency")):
         guessed = sorted(name for name, score in scores.items() if field in score.assumed)
-        if guessed and (field == "cost_usd" or preference.seconds_per_point != float("inf")):
+        if guessed and (field == "cost_usd" or preference.seconds_per_point != math.inf):
             told.append(f"{what} unknown, the known candidates' median assumed: {', '.join(guessed)}")
     return told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Iterable, Sequence
@@ -148,6 +149,9 @@ def published(
 
 def main() -> NoReturn:
     """Run the command line; a mistake is told on standard error with an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks ± must not cost the answer
     try:
         app()
     except ArtifactError as error:

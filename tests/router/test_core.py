@@ -39,9 +39,9 @@ def user(*turns: object) -> list[dict[str, object]]:
 @pytest.fixture
 def forgotten() -> Iterator[None]:
     """The module-level router, not loaded yet, and again not afterwards."""
-    core.default_router.cache_clear()
+    core._load_default.cache_clear()
     yield
-    core.default_router.cache_clear()
+    core._load_default.cache_clear()
 
 
 @pytest.mark.parametrize("prefer", [None, "quality", "balanced", "cheap", "fast"])

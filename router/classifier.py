@@ -81,19 +81,19 @@ class TaskOracle:
     def predict(self, text: str) -> TaskPrediction:
         """Return the task of a text.
 
-        A rule decides where the classifier is less sure of its guess than the rules are precise; its word is mixed with
-        the classifier's, weighted by that precision. Where neither is sure, the classifier's probabilities only hedge.
+        A rule decides where the classifier guesses otherwise and is less sure than the rules are precise; its word is mixed
+        with the classifier's, weighted by that precision. Where neither is sure, the classifier's probabilities only hedge.
         """
         known, mixture = self._classify(text)
         confidence = float(mixture.max(initial=0.0)) if known else 0.0
+        guess = int(mixture.argmax()) if known else None
+        sure = self.classifier is not None and known and confidence >= self.classifier.threshold
         named = self.rule_for(text) if confidence < self.rules.precision else None
-        if named is not None:
-            mixture = (1 - self.rules.precision) * mixture
-            mixture[named] += self.rules.precision
-            return self._settle(mixture, named, "keywords")
-        if self.classifier is not None and known and confidence >= self.classifier.threshold:
-            return self._settle(mixture, int(mixture.argmax()), "classifier")
-        return self._settle(mixture, int(mixture.argmax()) if known else None, "default")
+        if named is None or (sure and named == guess):
+            return self._settle(mixture, guess, "classifier" if sure else "default")
+        mixture = (1 - self.rules.precision) * mixture
+        mixture[named] += self.rules.precision
+        return self._settle(mixture, named, "keywords")
 
     def rule_for(self, text: str) -> int | None:
         """Return the label that the keyword rules name for a text; None where none fits."""

@@ -98,9 +98,11 @@ class RoutingDecision:
         )
 
     def _tell_dial(self) -> list[str]:
-        """Tell between which prices of a point this model stays the best."""
-        if self.preference.quality_floor is not None or len(self.ranking) == 1:
+        """Tell between which prices of a point, or which floors, this model stays the best."""
+        if len(self.ranking) == 1:
             return []
+        if self.preference.quality_floor is not None:
+            return self._tell_floors()
         current, chosen = self.preference.usd_per_point, self.scores[self.model]
         flips = [
             (flip, other) for other in self.fallbacks if (flip := _flip_price(chosen, self.scores[other], self.preference))
@@ -113,6 +115,16 @@ class RoutingDecision:
         if dearer:
             lines.append(f"- a point of quality worth more than {dearer[0]:.2g} USD: {dearer[1]}")
         return lines
+
+    def _tell_floors(self) -> list[str]:
+        """Tell the nearest lower and higher share of the best quality at which another model is the cheapest."""
+        best, cost = max(score.quality for score in self.scores.values()) or 1.0, self.scores[self.model].cost_usd or 0.0
+        shares = {name: score.quality / best for name, score in self.scores.items()}
+        own = shares[self.model]
+        lower = max(((shares[m], m) for m, s in self.scores.items() if (s.cost_usd or 0.0) < cost), default=None)
+        higher = min((((s.cost_usd or 0.0), m) for m, s in self.scores.items() if shares[m] > own), default=None)
+        lines = [f"- a quality floor of {math.floor(1000 * lower[0]) / 1000:.3f} or less: {lower[1]}"] if lower else []
+        return [*lines, f"- a quality floor above {math.ceil(1000 * own) / 1000:.3f}: {higher[1]}"] if higher else lines
 
     def _tell_other_tasks(self) -> list[str]:
         if self.preference.quality_floor is not None:

@@ -31,6 +31,7 @@ _SURFACE_SCALE = 0.05
 # A bucket that occurs once in the training prompts tells nothing that generalises, and makes the fit slow.
 _MIN_OCCURRENCES = 2
 _UNSEEN_LOGIT = -30.0
+_POOR_ACCURACY = 1 / 3
 _TOLERANCE, _MAX_ITERATIONS = 1e-4, 5000
 
 
@@ -130,8 +131,6 @@ def fit_classifier(
     tasks: Sequence[str],
     groups: Sequence[str],
     *,
-    texts: Sequence[str],
-    rules: KeywordRules,
     seed: int = 0,
     jobs: int = -1,
 ) -> FittedClassifier:
@@ -141,8 +140,6 @@ def fit_classifier(
         features: Of n prompts.
         tasks: Their tasks; each of the labels at least `FOLDS` times.
         groups: What must stay on one side of a split.
-        texts: The prompts themselves, for the keyword rules against which the threshold is chosen.
-        rules: Those rules.
         seed: Of the split.
         jobs: Processes to use; -1: all processors.
     """
@@ -167,7 +164,7 @@ def fit_classifier(
         heads=heads,
         c=CS[best],
         temperature=temperatures[best],
-        threshold=choose_threshold(probabilities, targets, [_rule_index(rules, labels, text) for text in texts]),
+        threshold=choose_threshold(probabilities, targets),
         probabilities=probabilities,
         folds=folds,
     )
@@ -196,21 +193,20 @@ def log_loss(probabilities: NDArray[np.float64], targets: NDArray[np.int64]) -> 
     return float(-np.log(np.maximum(probabilities[np.arange(len(targets)), targets], 1e-12)).mean())
 
 
-def choose_threshold(probabilities: NDArray[np.float64], targets: NDArray[np.int64], ruled: Sequence[int | None]) -> float:
-    """Return the confidence under which handing a prompt to the keyword rules makes the two together most accurate.
+def choose_threshold(probabilities: NDArray[np.float64], targets: NDArray[np.int64]) -> float:
+    """Return the confidence below which a guess is more than twice as likely wrong as right.
 
-    Where no rule fits, the classifier's guess stands. Of equal thresholds the lowest wins: 0 if the rules never help.
+    The highest threshold, in steps of 0.01, such that at most a third of the held-out guesses below it are right: a point
+    of the risk-coverage curve (El-Yaniv and Wiener, 2010, JMLR 11:1605-1641). 0 where there is none.
 
     Args:
         probabilities: Held-out, calibrated, shape (n, labels).
         targets: Shape (n,).
-        ruled: What the rules say of each prompt; None where none fits.
     """
-    confidence, guess = probabilities.max(axis=1), probabilities.argmax(axis=1)
-    says = np.array([guess[i] if rule is None else rule for i, rule in enumerate(ruled)])
-    candidates = np.round(np.arange(0.0, 1.0, 0.01), 2)
-    accuracy = [np.mean(np.where(confidence < t, says, guess) == targets) for t in candidates]
-    return float(candidates[int(np.argmax(accuracy))])
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == targets
+    candidates = np.round(np.arange(0.01, 1.0, 0.01), 2)
+    poor = [t for t in candidates if (below := confidence < t).any() and right[below].mean() <= _POOR_ACCURACY]
+    return float(max(poor, default=0.0))
 
 
 def measure_precision(texts: Sequence[str], tasks: Sequence[str], rules: KeywordRules) -> float:
@@ -218,11 +214,6 @@ def measure_precision(texts: Sequence[str], tasks: Sequence[str], rules: Keyword
     matches = [(rules.match(text), task) for text, task in zip(texts, tasks, strict=True)]
     right = sum(match is not None and match[0] == task for match, task in matches)
     return (right + 1) / (sum(match is not None for match, _ in matches) + 2)
-
-
-def _rule_index(rules: KeywordRules, labels: Sequence[str], text: str) -> int | None:
-    match = rules.match(text)
-    return labels.index(match[0]) if match is not None and match[0] in labels else None
 
 
 def _predict_path(

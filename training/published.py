@@ -102,7 +102,8 @@ def _normalize(place: str, record: Mapping[str, str], references: Mapping[str, f
             if benchmark not in references:
                 raise DatasetError(f"{place}: {benchmark} has no rating of the reference {reference!r}; choose another one")
             score = expected_score(value, references[benchmark])
-            n = f"{elo_sample_size(value, references[benchmark], _number(place, record, 'ci_low'), _number(place, record, 'ci_high')):.0f}"
+            bounds = _number(place, record, "ci_low"), _number(place, record, "ci_high")
+            n = f"{elo_sample_size(value, references[benchmark], *bounds):.0f}"
             benchmark = f"{benchmark} vs {reference}"
         case unknown:
             raise DatasetError(f"{place}: scale must be fraction, percent or elo, was {unknown!r}; correct it")

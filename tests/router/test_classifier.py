@@ -64,6 +64,22 @@ def test_an_unsure_classifier_is_mixed_with_a_rule_by_the_rules_precision() -> N
     assert prediction.confidence == pytest.approx(0.8)
 
 
+@pytest.mark.parametrize(
+    ("probabilities", "task", "source"),
+    [
+        ((0.2, 0.74, 0.06), "writing", "keywords"),  # sure, but less than the rules are precise
+        ((0.2, 0.04, 0.76), "writing", "classifier"),  # the rule agrees
+        ((0.2, 0.76, 0.04), "math", "classifier"),  # surer than the rules are precise
+    ],
+)
+def test_a_rule_overrules_a_guess_that_is_less_sure_than_rules_are_precise(
+    probabilities: tuple[float, float, float], task: str, source: str
+) -> None:
+    oracle = TaskOracle(labels=LABELS, classifier=classifier({"poem": probabilities}, threshold=0.6), rules=RULES)
+    prediction = oracle.predict("poem")
+    assert (prediction.task, prediction.source) == (task, source)
+
+
 @pytest.mark.parametrize("text", ["hm", "recipe"])  # no rule; a rule for a task that nobody asked to tell apart
 def test_an_unsure_classifier_without_a_rule_keeps_its_best_guess_as_default(text: str) -> None:
     prediction = ORACLE.predict(text)

@@ -66,7 +66,7 @@ def test_standard_input_may_be_any_bytes(run: Run, stdin: bytes) -> None:
         (["route", "x", "--quality-floor", "2"], 2, "error: quality_floor must be"),
         (["route", "x", "--allowed", "nobody"], 2, "error: allowed names models that do not exist: ['nobody']"),
         (["route"], 2, "Missing argument"),
-        (["route", "x", "--quality-floor", "high"], 2, "is not a valid float"),
+        (["route", "x", "--quality-floor", "high"], 2, "Invalid value for '--quality-floor'"),
         (["fly"], 2, "No such command"),
         (["route", "x", "--needs", "telepathy"], 3, "lacks telepathy"),
         (["route", "x", "--max-cost-usd", "0"], 3, "is over 0"),

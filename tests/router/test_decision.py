@@ -82,10 +82,16 @@ def test_a_lone_model_could_not_have_been_another() -> None:
     assert "Nothing in sight would have changed the choice." in decide(Preference(), profiles=PROFILES[:1]).explain()
 
 
-def test_a_choice_by_floor_does_not_claim_that_nothing_would_have_changed_it() -> None:
-    assert decide(Preference(quality_floor=0.7)).model == "small"
-    assert decide(Preference(quality_floor=0.8)).model == "mid"
-    assert "Nothing in sight" not in decide(Preference(quality_floor=0.8)).explain()
+def test_explain_names_the_floors_at_which_the_choice_flips() -> None:
+    # shares of the best: big 1, mid 8/9, small 7/9, hopeless 1/9
+    decision = decide(Preference(quality_floor=0.8))
+    assert decision.model == "mid"
+    assert "- a quality floor of 0.777 or less: small\n- a quality floor above 0.889: big" in decision.explain()
+
+
+@pytest.mark.parametrize(("floor", "chosen"), [(0.777, "small"), (0.778, "mid"), (0.888, "mid"), (0.8891, "big")])
+def test_the_choice_does_flip_at_those_floors(floor: float, chosen: str) -> None:
+    assert decide(Preference(quality_floor=floor)).model == chosen
 
 
 def test_to_dict_is_json_and_an_infinite_price_is_none() -> None:

@@ -219,7 +219,11 @@ def measure_precision(texts: Sequence[str], tasks: Sequence[str], rules: Keyword
 def _predict_path(
     train: FeatureBlocks, targets: NDArray[np.int64], test: FeatureBlocks, n_labels: int
 ) -> NDArray[np.float64]:
-    """Return the logits of held-out rows for each C, shape (len(CS), n, labels)."""
+    """Return the logits of held-out rows for each C, shape (len(CS), n, labels); a label left alone is certain."""
+    seen = np.unique(targets)
+    if len(seen) == 1:
+        alone = np.where(np.arange(n_labels) == seen[0], 0.0, _UNSEEN_LOGIT)
+        return np.broadcast_to(alone, (len(CS), test.embedding.shape[0], n_labels))
     return np.array([head_logits(heads, test) for heads in fit_path(train, targets, CS, n_labels)])
 
 

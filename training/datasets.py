@@ -317,6 +317,8 @@ def _read_result(number: int, record: Mapping[str, str], tasks: Sequence[str] | 
         name: _read_number(number, name, record.get(name, ""), problems)
         for name in ("n", "cost_usd", "input_tokens", "output_tokens", "latency_s")
     }
+    if numbers["n"] == 0:
+        problems.add(number, "n must be above 0, was 0; leave it empty where it is not known, or remove the row")
     if problems.count > before or score is None:
         return None
     if prompt:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import random
 import tempfile
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -176,7 +179,8 @@ def _write_graph(model: Any, record: EncoderRecord, target: Path, *, scratch: Pa
     from onnxruntime.transformers import optimizer
 
     exported, fused = scratch / "exported.onnx", scratch / "fused.onnx"
-    _export(model[0].auto_model, record.inputs, exported)
+    with _hushed():
+        _export(model[0].auto_model, record.inputs, exported)
     config = model[0].auto_model.config
     graph = optimizer.optimize_model(
         str(exported),
@@ -187,14 +191,28 @@ def _write_graph(model: Any, record: EncoderRecord, target: Path, *, scratch: Pa
     )
     graph.save_model_to_file(str(target if record.precision == "fp32" else fused))
     if record.precision == "int8":
-        quantize_dynamic(
-            str(fused),
-            str(target),
-            per_channel=True,
-            reduce_range=True,  # 7 bits: with 8, x86 without VNNI saturates and gives other vectors
-            weight_type=QuantType.QInt8,
-            extra_options={"DefaultTensorType": TensorProto.FLOAT},  # shape inference does not know the fused operators
-        )
+        with _hushed():
+            quantize_dynamic(
+                str(fused),
+                str(target),
+                per_channel=True,
+                reduce_range=True,  # 7 bits: with 8, x86 without VNNI saturates and gives other vectors
+                weight_type=QuantType.QInt8,
+                extra_options={"DefaultTensorType": TensorProto.FLOAT},  # shape inference knows no fused operators
+            )
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Keep the exporter's and the quantiser's guesses at what might be wrong from the user: parity tells what is."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def _export(transformer: Any, inputs: Sequence[str], target: Path) -> None:

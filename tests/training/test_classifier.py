@@ -163,3 +163,10 @@ def test_held_out_probabilities_do_not_look_at_the_held_out_tasks(features: Feat
     unfitted = fit_classifier(blind, tasks, groups, jobs=1)
     guessed = np.array([unfitted.labels[i] for i in unfitted.probabilities.argmax(axis=1)]) == tasks
     assert guessed.mean() <= 0.4
+
+
+def test_a_task_that_stands_in_one_group_only_is_fitted_though_it_cannot_be_tested(features: FeatureBlocks) -> None:
+    tasks = ["coding" if i < 12 else "math" for i in range(len(features.embedding))]
+    fitted = fit_classifier(features, tasks, ["one" if task == "coding" else str(i) for i, task in enumerate(tasks)], jobs=1)
+    assert fitted.probabilities[:12, 0].max() < 0.5
+    assert np.isfinite(fitted.heads.bias).all()

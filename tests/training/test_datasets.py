@@ -38,6 +38,7 @@ BROKEN_PROMPTS = {
 BROKEN_RESULTS = {
     "header only": ("model,task,score\n", "", "at least one result", "add rows"),
     "NaN": ("model,task,score\na,qa,nan\n", "row 2", "score must be a finite number", "was 'nan'; correct it"),
+    "n of zero": ("model,task,score,n\na,qa,.5,0\n", "row 2", "n must be above 0", "leave it empty"),
     "infinite": ("model,task,score,n\na,qa,.5,inf\n", "row 2", "n must be a finite number", "was 'inf'; correct it"),
     "no number": ("model,task,score\na,qa,good\n", "row 2", "score must be a finite number", "was 'good'; correct"),
     "negative cost": ("model,task,score,cost_usd\na,qa,.5,-1\n", "row 2", "cost_usd must be", "correct it"),

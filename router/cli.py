@@ -8,10 +8,11 @@ from __future__ import annotations
 import io
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-import typer
+import click
 
 from router.artifacts import Artifact, find_artifact, load_artifact
 from router.core import Router
@@ -23,42 +24,47 @@ if TYPE_CHECKING:
 USAGE, NO_CANDIDATE, BAD_ARTIFACT = 2, 3, 4
 _SHOWN = 5
 
-app = typer.Typer(
-    help="Which model should handle this prompt, and why.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
+_model_option = click.option(
+    "--model",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Model folder; default: $LLM_ROUTER_MODEL, else the shipped one.",
 )
 
-ModelOption = Annotated[
-    Path | None, typer.Option("--model", help="Model folder; default: $LLM_ROUTER_MODEL, else the shipped one.")
-]
+
+@click.group()
+@click.version_option(package_name="contextual-llm-router")
+def app() -> None:
+    """Which model should handle this prompt, and why."""
 
 
 @app.command()
+@click.argument("prompt")
+@_model_option
+@click.option("--prefer", help="quality, balanced, cheap or fast.")
+@click.option(
+    "--quality-floor", type=float, help="The cheapest whose expected quality is at least this share of the best's, 0 to 1."
+)
+@click.option("--max-cost-usd", type=float, help="Most that this prompt may be expected to cost.")
+@click.option("--allowed", metavar="MODEL", multiple=True, help="A model that may be chosen; repeat for more.")
+@click.option("--needs", multiple=True, help="A capability it must have, such as vision; repeat for more.")
+@click.option("--focus", help="creative, technical, informative, language, ethical, or a task.")
+@click.option("--json", "as_json", is_flag=True, help="Print the decision as JSON.")
+@click.option("--explain", is_flag=True, help="Print every term, and what would have changed the choice.")
 def route(
-    prompt: Annotated[str, typer.Argument(help="The prompt; - reads it from standard input.")],
-    model: ModelOption = None,
-    prefer: Annotated[str | None, typer.Option(help="quality, balanced, cheap or fast.")] = None,
-    quality_floor: Annotated[
-        float | None,
-        typer.Option(help="The cheapest whose expected quality is at least this share of the best's, 0 to 1."),
-    ] = None,
-    max_cost_usd: Annotated[float | None, typer.Option(help="Most that this prompt may be expected to cost.")] = None,
-    allowed: Annotated[list[str] | None, typer.Option(help="A model that may be chosen; repeat for more.")] = None,
-    needs: Annotated[
-        list[str] | None, typer.Option(help="A capability it must have, such as vision; repeat for more.")
-    ] = None,
-    focus: Annotated[
-        str | None, typer.Option(help="creative, technical, informative, language, ethical, or a task.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the decision as JSON.")] = False,
-    explain: Annotated[
-        bool, typer.Option("--explain", help="Print every term, and what would have changed the choice.")
-    ] = False,
+    prompt: str,
+    *,
+    model: Path | None,
+    prefer: str | None,
+    quality_floor: float | None,
+    max_cost_usd: float | None,
+    allowed: Sequence[str],
+    needs: Sequence[str],
+    focus: str | None,
+    as_json: bool,
+    explain: bool,
 ) -> None:
-    """Say which model should handle a prompt."""
+    """Say which model should handle PROMPT; - reads it from standard input."""
     decision = Router.load(model).route(
         _read_stdin() if prompt == "-" else prompt,
         focus=focus,
@@ -66,25 +72,26 @@ def route(
         quality_floor=quality_floor,
         max_cost_usd=max_cost_usd,
         allowed=allowed or None,
-        needs=needs or (),
+        needs=needs,
     )
     if as_json:
-        typer.echo(json.dumps(decision.to_dict(), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(decision.to_dict(), indent=2, ensure_ascii=False))
     else:
-        typer.echo(decision.explain() if explain else _summarize(decision))
+        click.echo(decision.explain() if explain else _summarize(decision))
 
 
 @app.command()
-def models(model: ModelOption = None) -> None:
+@_model_option
+def models(model: Path | None) -> None:
     """List the models of a model folder: price, context window, quality over all tasks."""
     profiles = load_artifact(model or find_artifact(), on_error="keywords").profiles
     width = max(len(profile.name) for profile in profiles)
-    typer.echo(
+    click.echo(
         f"{'model':{width}}  {'provider':12}  {'in USD/M':>8}  {'out USD/M':>9}  {'context':>9}  quality  capabilities"
     )
     for profile in profiles:
         quality = [estimate.mean for estimate in profile.quality.values()]
-        typer.echo(
+        click.echo(
             f"{profile.name:{width}}  {profile.provider:12}  {_number(profile.input_usd_per_mtok):>8}"
             f"  {_number(profile.output_usd_per_mtok):>9}  {_number(profile.context_window):>9}"
             f"  {sum(quality) / len(quality) if quality else float('nan'):7.3f}  {', '.join(sorted(profile.capabilities))}"
@@ -92,11 +99,10 @@ def models(model: ModelOption = None) -> None:
 
 
 @app.command()
-def check(
-    folder: Annotated[Path | None, typer.Argument(help="The model folder; default as for route.")] = None,
-) -> None:
-    """Verify a model folder: every hash, shape and canary; say what is in it."""
-    typer.echo(_describe(load_artifact(folder or find_artifact())))
+@click.argument("folder", required=False, type=click.Path(path_type=Path))
+def check(folder: Path | None) -> None:
+    """Verify a model folder (default: as for route): every hash, shape and canary; say what is in it."""
+    click.echo(_describe(load_artifact(folder or find_artifact())))
 
 
 def main() -> NoReturn:
@@ -116,7 +122,7 @@ def main() -> NoReturn:
 
 
 def _fail(error: RouterError, code: int) -> NoReturn:
-    typer.echo(f"error: {error}", err=True)
+    click.echo(f"error: {error}", err=True)
     sys.exit(code)
 
 

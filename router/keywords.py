@@ -35,10 +35,14 @@ class KeywordRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     def match(self, text: str) -> tuple[str, tuple[str, ...]] | None:
         """Return the task that the phrases in a text's head and tail speak for, and those phrases; None where none fits.
 
-        A phrase counts with its number of words, each phrase once. Of equal tasks the one that is named first wins.
+        A phrase counts with its number of words, each phrase once, unless it is part of a longer one that fits. Of equal
+        tasks the one that is named first wins.
         """
-        edges = text if len(text) <= _HEAD_CHARS + _TAIL_CHARS else f"{text[:_HEAD_CHARS]}\0{text[-_TAIL_CHARS:]}"
-        found = dict.fromkeys(" ".join(match.group().split()) for match in self._pattern.finditer(edges.lower()))
+        edges = text if len(text) <= _HEAD_CHARS + _TAIL_CHARS else f"{text[:_HEAD_CHARS]} \0 {text[-_TAIL_CHARS:]}"
+        searched = " ".join(edges.lower().split())
+        # A plain search for each phrase: one regular expression of them all takes 25 times as long, and 60 ms to compile.
+        places = {p: place for p in self._tasks if p in searched and (place := _find(p, searched)) >= 0}
+        found = [p for p in sorted(places, key=lambda p: places[p]) if not any(p in q for q in places if len(q) > len(p))]
         votes: dict[str, int] = {}
         for phrase in found:
             task = self._tasks[phrase]
@@ -52,22 +56,26 @@ class KeywordRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     def _tasks(self) -> dict[str, str]:
         return {" ".join(phrase.lower().split()): task for task, phrases in self.phrases.items() for phrase in phrases}
 
-    @cached_property
-    def _pattern(self) -> re.Pattern[str]:
-        longest_first = sorted(self._tasks, key=lambda phrase: (-len(phrase), phrase))
-        return re.compile("|".join(map(_escape, longest_first)) or r"(?!)")
-
 
 def default_rules() -> KeywordRules:
     """Return the rules that come with the package, for the 14 tasks."""
     return msgspec.json.decode(_DEFAULT_RULES.read_bytes(), type=KeywordRules)
 
 
-def _escape(phrase: str) -> str:
-    """Escape a phrase; its words must be whole unless its script is written without spaces."""
-    literal = r"\s+".join(map(re.escape, phrase.split()))
-    if _SPACELESS.search(phrase):
-        return literal
-    before = r"(?<!\w)" if phrase[0].isalnum() else ""
-    after = r"(?!\w)" if phrase[-1].isalnum() else ""
-    return before + literal + after
+def _find(phrase: str, text: str) -> int:
+    """Return where a phrase first stands with its words whole; -1: nowhere."""
+    place = -1
+    while (place := text.find(phrase, place + 1)) >= 0:
+        end = place + len(phrase)
+        if not (_goes_on(phrase[0], text[max(place - 1, 0) : place]) or _goes_on(phrase[-1], text[end : end + 1])):
+            break
+    return place
+
+
+def _goes_on(edge: str, beyond: str) -> bool:
+    """Return whether a word goes on over an edge of a phrase; in a script written without spaces none does."""
+    return bool(beyond) and _in_word(edge) and _in_word(beyond) and not _SPACELESS.match(edge)
+
+
+def _in_word(sign: str) -> bool:
+    return sign.isalnum() or sign == "_"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-import typer
+import click
 
 from router.artifacts import find_artifact
 from router.errors import ArtifactError, RouterError
@@ -22,33 +22,33 @@ if TYPE_CHECKING:
 
 USAGE, BAD_ARTIFACT = 2, 4
 _PARITY_PROMPTS = 200
+_Command = Callable[..., Any]
 
-app = typer.Typer(
-    help="Learn a router from two CSV files.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
 
-PromptsOption = Annotated[Path, typer.Option("--prompts", help="CSV of labelled prompts: prompt,task,…; may end in .gz.")]
-BenchmarkOption = Annotated[
-    Path, typer.Option("--benchmark", help="CSV of benchmark results: model,task,score,…; may end in .gz.")
-]
-SeedOption = Annotated[int, typer.Option(help="Of every random choice.")]
-OwnTasksOption = Annotated[bool, typer.Option("--own-tasks", help="The tasks are those in the file, not the 14 built in.")]
+def _path_option(name: str, *, required: bool = False, help: str) -> Callable[[_Command], _Command]:  # noqa: A002 - as click's
+    return click.option(name, required=required, metavar="PATH", type=click.Path(path_type=Path), help=help)
+
+
+_prompts_option = _path_option("--prompts", required=True, help="CSV of labelled prompts: prompt,task,…; may end in .gz.")
+_seed_option = click.option("--seed", default=0, show_default=True, help="Of every random choice.")
+_own_tasks_option = click.option("--own-tasks", is_flag=True, help="The tasks are those in the file, not the 14 built in.")
+
+
+@click.group()
+@click.version_option(package_name="contextual-llm-router")
+def app() -> None:
+    """Learn a router from two CSV files."""
 
 
 @app.command()
-def train(
-    prompts: PromptsOption,
-    benchmark: BenchmarkOption,
-    out: Annotated[Path, typer.Option(help="The model folder to write; an older one there is replaced.")],
-    encoder: Annotated[Path | None, typer.Option(help="Encoder folder; default: that of the shipped model folder.")] = None,
-    own_tasks: OwnTasksOption = False,
-    seed: SeedOption = 0,
-    jobs: Annotated[int, typer.Option(help="Processes for cross-validation; -1: all processors.")] = -1,
-) -> None:
+@_prompts_option
+@_path_option("--benchmark", required=True, help="CSV of benchmark results: model,task,score,…; may end in .gz.")
+@_path_option("--out", required=True, help="The model folder to write; an older one there is replaced.")
+@_path_option("--encoder", help="Encoder folder; default: that of the shipped model folder.")
+@_own_tasks_option
+@_seed_option
+@click.option("--jobs", default=-1, show_default=True, help="Processes for cross-validation; -1: all processors.")
+def train(*, prompts: Path, benchmark: Path, out: Path, encoder: Path | None, own_tasks: bool, seed: int, jobs: int) -> None:
     """Learn a task classifier and model profiles; write a model folder that the router loads."""
     from training.classifier import default_cache
     from training.pipeline import train as run
@@ -64,56 +64,65 @@ def train(
         cache=default_cache(),
         progress=_show_progress,
     )
-    typer.echo(_describe_training(training, out))
+    click.echo(_describe_training(training, out))
 
 
 @app.command()
+@_prompts_option
+@_path_option("--model", help="Model folder; default: $LLM_ROUTER_MODEL, else the shipped one.")
+@_path_option("--train-on", help="CSV of labelled prompts that the baselines learn from.")
+@click.option("--by", type=click.Choice(["task", "source"]), help="A table for each of them besides.")
+@_own_tasks_option
+@_seed_option
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def evaluate(
-    prompts: PromptsOption,
-    model: Annotated[
-        Path | None, typer.Option(help="Model folder; default: $LLM_ROUTER_MODEL, else the shipped one.")
-    ] = None,
-    train_on: Annotated[Path | None, typer.Option(help="CSV of labelled prompts that the baselines learn from.")] = None,
-    by: Annotated[str | None, typer.Option(help="`task` or `source`: a table for each besides.")] = None,
-    own_tasks: OwnTasksOption = False,
-    seed: SeedOption = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    *,
+    prompts: Path,
+    model: Path | None,
+    train_on: Path | None,
+    by: str | None,
+    own_tasks: bool,
+    seed: int,
+    as_json: bool,
 ) -> None:
     """Say how often a model folder tells the task of labelled prompts, beside baselines."""
     from training.datasets import TASKS, read_prompts
     from training.pipeline import evaluate_folder
 
     tasks = None if own_tasks else TASKS
-    if by not in (None, "task", "source"):
-        raise typer.BadParameter(f"--by must be task or source, was {by!r}")
     given = read_prompts(prompts, tasks=tasks)
     qualities, predictions = evaluate_folder(
         model or find_artifact(), given, train_on=read_prompts(train_on, tasks=tasks) if train_on else None, seed=seed
     )
     if as_json:
-        typer.echo(json.dumps({"seed": seed, "prompts": prompts.name, "results": [asdict(q) for q in qualities]}, indent=2))
+        click.echo(json.dumps({"seed": seed, "prompts": prompts.name, "results": [asdict(q) for q in qualities]}, indent=2))
         return
-    typer.echo(
+    click.echo(
         "\n".join(
             [f"{prompts.name}: n {len(given.rows)}, seed {seed}, 95 % bootstrap intervals", *_tell_qualities(qualities)]
         )
     )
     if by == "task":
-        typer.echo("\n".join(_tell_tasks(predictions["router"], given.rows)))
+        click.echo("\n".join(_tell_tasks(predictions["router"], given.rows)))
     elif by == "source":
-        typer.echo("\n".join(_tell_sources(predictions, given.rows)))
+        click.echo("\n".join(_tell_sources(predictions, given.rows)))
 
 
 @app.command()
-def encoder(
-    name_or_path: Annotated[str, typer.Argument(help="A sentence-transformers model: hub name or local folder.")],
-    out: Annotated[Path, typer.Option(help="The encoder folder to write; must not exist.")],
-    name: Annotated[str | None, typer.Option(help="What to call it in the record; default: the first argument.")] = None,
-    fp32: Annotated[bool, typer.Option("--fp32", help="Keep 32-bit floats instead of 8-bit integers.")] = False,
-    max_tokens: Annotated[int, typer.Option(min=8, help="Longest input; of longer ones head and tail are kept.")] = 128,
-    prompts: Annotated[Path | None, typer.Option(help="CSV of prompts to compare on; default: built-in sentences.")] = None,
-) -> None:
-    """Turn a sentence-transformers model into the runtime's ONNX form, and compare the two."""
+@click.argument("name_or_path")
+@_path_option("--out", required=True, help="The encoder folder to write; must not exist.")
+@click.option("--name", help="What to call it in the record; default: NAME_OR_PATH.")
+@click.option("--fp32", is_flag=True, help="Keep 32-bit floats instead of 8-bit integers.")
+@click.option(
+    "--max-tokens",
+    type=click.IntRange(min=8),
+    default=128,
+    show_default=True,
+    help="Longest input; of longer ones head and tail are kept.",
+)
+@_path_option("--prompts", help="CSV of prompts to compare on; default: built-in sentences.")
+def encoder(name_or_path: str, *, out: Path, name: str | None, fp32: bool, max_tokens: int, prompts: Path | None) -> None:
+    """Turn a sentence-transformers model, by hub name or local folder, into the runtime's ONNX form, and compare the two."""
     from training.encoders import convert_encoder, parity_prompts
 
     made = convert_encoder(
@@ -125,7 +134,7 @@ def encoder(
         max_tokens=max_tokens,
     )
     record = made.record
-    typer.echo(
+    click.echo(
         f"{out}: {record.name}, {record.precision}, {made.size_bytes / 1e6:.1f} MB, {record.dim} dimensions, "
         f"{record.pooling} pooling, prefix {record.prefix!r}, {record.max_tokens} tokens\n"
         f"cosine to the original over {made.n} prompts: mean {made.mean_cosine:.4f}, least {made.min_cosine:.4f}"
@@ -133,18 +142,20 @@ def encoder(
 
 
 @app.command()
-def published(
-    figures: Annotated[Path, typer.Option(help="CSV of published figures: model,task,benchmark,value,scale,…")],
-    models: Annotated[Path, typer.Option(help="CSV of models: model,provider,prices,context_window,…")],
-    out: Annotated[Path, typer.Option(help="The benchmark CSV to write.")],
-    reference: Annotated[
-        str, typer.Option(help="The model against which Elo becomes an expected score.")
-    ] = "gemini-2.5-flash",
-) -> None:
+@_path_option("--figures", required=True, help="CSV of published figures: model,task,benchmark,value,scale,…")
+@_path_option("--models", required=True, help="CSV of models: model,provider,prices,context_window,…")
+@_path_option("--out", required=True, help="The benchmark CSV to write.")
+@click.option(
+    "--reference",
+    default="gemini-2.5-flash",
+    show_default=True,
+    help="The model against which Elo becomes an expected score.",
+)
+def published(*, figures: Path, models: Path, out: Path, reference: str) -> None:
     """Bring published percentages and Elo ratings to the benchmark layout, with scores in [0, 1]."""
     from training.published import normalize_figures
 
-    typer.echo(f"{out}: {normalize_figures(figures, models, out, reference=reference)} rows")
+    click.echo(f"{out}: {normalize_figures(figures, models, out, reference=reference)} rows")
 
 
 def main() -> NoReturn:
@@ -155,13 +166,13 @@ def main() -> NoReturn:
     try:
         app()
     except ArtifactError as error:
-        typer.echo(f"error: {error}", err=True)
+        click.echo(f"error: {error}", err=True)
         sys.exit(BAD_ARTIFACT)
     except RouterError as error:
-        typer.echo(f"error: {error}", err=True)
+        click.echo(f"error: {error}", err=True)
         sys.exit(USAGE)
     except ImportError as error:
-        typer.echo(f"error: {error}; pip install 'contextual-llm-router[train]'", err=True)
+        click.echo(f"error: {error}; pip install 'contextual-llm-router[train]'", err=True)
         sys.exit(USAGE)
     sys.exit(0)
 

@@ -31,5 +31,5 @@ def test_loading_and_routing_import_nothing_of_the_pipeline(model_folder: Path) 
 
 def test_importing_the_router_imports_nothing_heavy() -> None:
     packages = loaded("import router")
-    assert packages & (TRAINING_ONLY | {"onnxruntime", "tokenizers", "typer", "click", "safetensors"}) == set()
+    assert packages & (TRAINING_ONLY | {"onnxruntime", "tokenizers", "click", "safetensors"}) == set()
     assert "router" in packages

@@ -80,7 +80,7 @@ WRONG = {
     "out is below a file": (2, "train --prompts {p} --benchmark {b} --out {p}/new --encoder {e} --jobs 1", "{p}"),
     "no model folder": (4, "evaluate --prompts {p} --model {none}", "is no folder"),
     "a broken model folder": (4, "evaluate --prompts {p} --model {e}", "lacks manifest.json"),
-    "unknown breakdown": (2, "evaluate --prompts {p} --by mood", "--by must be task or source, was 'mood'"),
+    "unknown breakdown": (2, "evaluate --prompts {p} --by mood", "'mood' is not one of 'task', 'source'"),
     "no such figures": (2, "published --figures {none} --models {none} --out {new}", "cannot be read"),
     "published into no folder": (2, "published --figures {figures} --models {models} --out {none}/b.csv", "b.csv"),
     "unknown reference": (2, "published --figures {figures} --models {models} --out {new} --reference hal", "'hal'"),

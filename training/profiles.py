@@ -17,11 +17,14 @@ if TYPE_CHECKING:
 
 # Prompts behind an aggregate that does not say how many: a middling benchmark.
 ASSUMED_N = 100.0
-# Precision of the prior on a model's and a task's level: a standard deviation of 1 on a scale of 1 says next to nothing,
-# and keeps the fit solvable where levels cannot be told apart (one model; models that share no task).
-_PRIOR_PRECISION = 1.0
+# A standard deviation of 1 on a scale of 1 says next to nothing, and keeps a fit solvable where levels cannot be told
+# apart (one model; models that share no task).
+_WEAK_VARIANCE = 1.0
+# Before anything is known, models differ by 0.15, and so do tasks; counts as much as one of them.
+_USUAL_VARIANCE = 0.15**2
 _MAX_BETWEEN = 1.0
 _ROUNDING = 1e-9
+_EM_ROUNDS = 100
 
 TaskProbabilities = Callable[[Sequence[str]], "NDArray[np.float64]"]
 
@@ -60,7 +63,7 @@ class Levels:
     """The additive part of quality: a model's level plus a task's.
 
     Attributes:
-        models: Names, in the order of the first coefficients.
+        models: Names, in the order of the first deviations.
         tasks: Names, in the order of the others.
         coefficients: Shape (1 + models + tasks,): the mean, then deviations.
         covariance: Of the coefficients.
@@ -74,7 +77,7 @@ class Levels:
     between: float
 
     def predict(self, model: str, task: str) -> tuple[float, float]:
-        """Return level and its squared standard error; a task nobody was measured on is an average one."""
+        """Return level and its squared standard error."""
         row = _design_row(self.models, self.tasks, model, task)
         return float(row @ self.coefficients), float(row @ self.covariance @ row)
 
@@ -95,8 +98,9 @@ def learn_profiles(
         γ·y + (1 − γ)·(a_m + b_t)   with   γ = τ² / (τ² + v)
 
     and the squared standard error γ·v + (1 − γ)²·Var(a_m + b_t); where nothing was measured it is the level, ± √(τ² + Var).
-    Before that each benchmark's difficulty within its task is taken off, so that a model is not held weak for having been
-    measured by the harder one.
+    The levels themselves are shrunk towards the mean of all, so that one good result on a task that nobody else was measured
+    on does not make an all-rounder. Before that each benchmark's difficulty within its task is taken off, so that a model is
+    not held weak for having been measured by the harder one.
 
     Args:
         results: The benchmark's rows.
@@ -111,7 +115,7 @@ def learn_profiles(
     cells = _gather_cells(weighted)
     measured = _pool_benchmarks(cells) if cells else {}
     models = tuple(dict.fromkeys(result.model for result in results))
-    levels = fit_levels(measured, models=models)
+    levels = fit_levels(measured, models=models, tasks=tasks)
     return [
         _make_profile(
             model, facts.get(model, ModelFacts()), tasks, measured, levels, [w for w in weighted if w[0].model == model]
@@ -140,44 +144,57 @@ def estimate_quality(measured: tuple[float, float, float] | None, level: tuple[f
     )
 
 
-def fit_levels(measured: Mapping[tuple[str, str], tuple[float, float, float]], *, models: Sequence[str]) -> Levels:
-    """Fit model and task levels by weighted least squares, and τ² by Fay and Herriot's moment equation.
+def fit_levels(
+    measured: Mapping[tuple[str, str], tuple[float, float, float]], *, models: Sequence[str], tasks: Sequence[str]
+) -> Levels:
+    """Fit τ² by Fay and Herriot's moment equation, then the mean and the models' and tasks' deviations from it.
 
-    τ² ≥ 0 solves Σ (y − a_m − b_t)² / (τ² + v) = cells − free coefficients; the left side falls with τ²: bisection.
+    τ² ≥ 0 solves Σ (y − a_m − b_t)² / (τ² + v) = cells − free coefficients; the left side falls with τ²: bisection. The
+    deviations are random effects, N(0, σ²) with a σ² for models and one for tasks, estimated by expectation–maximisation
+    (Laird and Ware, 1982, Biometrics 38:963–974): σ² ← mean of deviation² + its squared standard error.
 
     Args:
         measured: Mean, squared standard error and n by (model, task).
         models: The models.
+        tasks: The tasks; one that nobody was measured on is an average one.
     """
+    of_models, of_tasks = slice(1, 1 + len(models)), slice(1 + len(models), None)
+    prior = np.full(1 + len(models) + len(tasks), _WEAK_VARIANCE)
+    prior[0] = np.inf if measured else _WEAK_VARIANCE
+    design = np.array([_design_row(models, tasks, model, task) for model, task in measured]).reshape(-1, len(prior))
+    y, v, _ = np.array(list(measured.values())).reshape(-1, 3).T
+    between = _fit_between(design, y, v, prior)
+    coefficients, covariance = _solve(design, y, v + between, prior)
+    for _ in range(_EM_ROUNDS):
+        for part in (of_models, of_tasks):
+            moments = coefficients[part] ** 2 + covariance.diagonal()[part]
+            prior[part] = (moments.sum() + _USUAL_VARIANCE) / (len(moments) + 1)
+        coefficients, covariance = _solve(design, y, v + between, prior)
     if not measured:
-        return _no_levels(models)
-    tasks = tuple(dict.fromkeys(task for _, task in measured))
-    design = np.array([_design_row(models, tasks, model, task) for model, task in measured])
-    y, v, _ = np.array(list(measured.values())).T
-    freedom = len(y) - int(np.linalg.matrix_rank(design))
+        coefficients[0] = 0.5
+    return Levels(
+        models=tuple(models), tasks=tuple(tasks), coefficients=coefficients, covariance=covariance, between=between
+    )
+
+
+def _fit_between(
+    design: NDArray[np.float64], y: NDArray[np.float64], v: NDArray[np.float64], prior: NDArray[np.float64]
+) -> float:
+    freedom = len(y) - (int(np.linalg.matrix_rank(design)) if len(y) else 0)
+    if freedom <= 0:  # nothing tells τ² from noise: take the models' word as it is, up to its own error
+        return float(np.mean(v)) if len(v) else 0.0
 
     def excess(between: float) -> float:
-        coefficients, _ = _solve(design, y, v + between)
+        coefficients, _ = _solve(design, y, v + between, prior)
         return float(((y - design @ coefficients) ** 2 / (v + between)).sum()) - freedom
 
     low, high = 0.0, _MAX_BETWEEN
-    if freedom <= 0 or excess(low) <= 0:
-        high = 0.0
+    if excess(low) <= 0:
+        return 0.0
     while high - low > _ROUNDING:
         middle = (low + high) / 2
         low, high = (middle, high) if excess(middle) > 0 else (low, middle)
-    # With no freedom left nothing tells τ² from noise: take the models' word as it is, up to its own error.
-    between = high if freedom > 0 else float(np.mean(v))
-    coefficients, covariance = _solve(design, y, v + between)
-    return Levels(models=tuple(models), tasks=tasks, coefficients=coefficients, covariance=covariance, between=between)
-
-
-def _no_levels(models: Sequence[str]) -> Levels:
-    coefficients = np.zeros(1 + len(models))
-    coefficients[0] = 0.5
-    return Levels(
-        models=tuple(models), tasks=(), coefficients=coefficients, covariance=np.eye(1 + len(models)) / 4, between=0.0
-    )
+    return high
 
 
 def _weigh(
@@ -237,7 +254,9 @@ def _benchmark_difficulty(cells: Sequence[Cell]) -> dict[tuple[str, str], float]
     for row, cell in enumerate(cells):
         design[row, [1 + models.index(cell.model), 1 + len(models) + columns.index((cell.task, cell.benchmark))]] = 1
     y = np.array([cell.mean for cell in cells])
-    coefficients, _ = _solve(design, y, np.array([cell.variance for cell in cells]))
+    prior = np.full(design.shape[1], _WEAK_VARIANCE)
+    prior[0] = np.inf
+    coefficients, _ = _solve(design, y, np.array([cell.variance for cell in cells]), prior)
     level = dict(zip(columns, coefficients[1 + len(models) :].tolist(), strict=True))
     by_task: dict[str, list[float]] = defaultdict(list)
     for (task, _), value in level.items():
@@ -246,22 +265,16 @@ def _benchmark_difficulty(cells: Sequence[Cell]) -> dict[tuple[str, str], float]
 
 
 def _solve(
-    design: NDArray[np.float64], y: NDArray[np.float64], variance: NDArray[np.float64]
+    design: NDArray[np.float64], y: NDArray[np.float64], variance: NDArray[np.float64], prior: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return coefficients of weighted least squares under the weak prior, and their covariance; column 0 is the mean."""
-    prior = np.full(design.shape[1], _PRIOR_PRECISION)
-    prior[0] = 0.0
-    covariance = np.linalg.inv(design.T @ (design / variance[:, None]) + np.diag(prior))
+    """Return coefficients of weighted least squares and their covariance, given the prior variance of each around 0."""
+    covariance = np.linalg.inv(design.T @ (design / variance[:, None]) + np.diag(1 / prior))
     return np.asarray(covariance @ (design.T @ (y / variance))), np.asarray(covariance, np.float64)
 
 
 def _design_row(models: Sequence[str], tasks: Sequence[str], model: str, task: str) -> NDArray[np.float64]:
     row = np.zeros(1 + len(models) + len(tasks))
-    row[0] = row[1 + models.index(model)] = 1
-    if task in tasks:
-        row[1 + len(models) + tasks.index(task)] = 1
-    elif tasks:
-        row[1 + len(models) :] = 1 / len(tasks)
+    row[[0, 1 + models.index(model), 1 + len(models) + tasks.index(task)]] = 1
     return row
 
 

@@ -136,8 +136,28 @@ def test_scatter_beyond_the_noise_is_told_apart_from_noise() -> None:
     models, tasks = ("a", "b", "c"), ("qa", "math", "coding")
     additive = {(m, t): (0.3 + 0.1 * i + 0.1 * j, 1e-4, 100.0) for i, m in enumerate(models) for j, t in enumerate(tasks)}
     crossed = additive | {("a", "qa"): (0.9, 1e-4, 100.0)}
-    assert fit_levels(additive, models=models).between == 0
-    assert fit_levels(crossed, models=models).between > 0.01
+    assert fit_levels(additive, models=models, tasks=tasks).between == 0
+    assert fit_levels(crossed, models=models, tasks=tasks).between > 0.01
+
+
+def test_one_good_result_on_a_task_of_its_own_does_not_make_an_all_rounder() -> None:
+    rows = [result(m, t, s + d) for m, s in [("a", 0.5), ("b", 0.6), ("c", 0.7)] for t, d in [("qa", 0.1), ("math", -0.2)]]
+    quality = learn([*rows, result("specialist", "coding", 0.99)], tasks=("qa", "math", "coding"))
+    assert quality["specialist"]["coding"] > 0.9
+    assert quality["specialist"]["qa"] < quality["c"]["qa"]
+    assert quality["specialist"]["math"] < quality["c"]["math"]
+
+
+def test_the_spread_of_models_is_learnt_from_them() -> None:
+    # Next to no noise: the mean is known to σ²/3, and so is each deviation (−0.1, 0, 0.1), that of a new model to σ²:
+    # σ² = (0.01 + 0 + 0.01 + 3 · σ²/3 + σ² + 0.0225) / (4 + 1), so σ² = 0.0425 / 3.
+    models, tasks = ("a", "b", "c"), ("qa", "math", "coding")
+    table = {(m, t): (0.4 + 0.1 * i, 1e-6, 1e5) for i, m in enumerate(models) for t in tasks}
+    levels = fit_levels(table, models=(*models, "new"), tasks=tasks)
+    assert levels.predict("b", "qa") == (pytest.approx(0.5, abs=1e-3), pytest.approx(0, abs=1e-3))
+    mean, variance = levels.predict("new", "qa")
+    assert mean == pytest.approx(0.5, abs=0.01)
+    assert variance == pytest.approx(0.0425 / 3 * (1 + 1 / 3), rel=1e-3)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)

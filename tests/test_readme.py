@@ -1,0 +1,90 @@
+"""Every block of the README, run in a fresh copy of the repository as a newcomer would run it."""
+
+import doctest
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCKS = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+CHECKS = "bash .ci/check"
+USER_PROMPTS = ROOT.parent / "shared" / "data" / "prompts" / "user_dev.csv.gz"
+MOST_INSTALLED_BYTES = 260e6
+
+
+def read_session(block: str) -> list[tuple[str, str]]:
+    """Split a console block into commands (`$`, continued by `>`) and what they print."""
+    session: list[tuple[str, str]] = []
+    for line in block.splitlines(keepends=True):
+        if line.startswith("$ "):
+            session.append((line[2:], ""))
+        elif line.startswith("> "):
+            session[-1] = (session[-1][0] + line[2:], session[-1][1])
+        else:
+            session[-1] = (session[-1][0], session[-1][1] + line)
+    return session
+
+
+def agrees(told: str, printed: str) -> bool:
+    return doctest.OutputChecker().check_output(told, printed, doctest.ELLIPSIS)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh copy: what git knows or would add, nothing that was built."""
+    copy = tmp_path_factory.mktemp("home") / "contextual-llm-router"
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    for name in subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")[:-1]:
+        if (ROOT / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            (copy / name).write_bytes((ROOT / name).read_bytes())
+    return copy
+
+
+def test_every_command_prints_what_the_readme_says(home: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in ("LLM_ROUTER_MODEL", "VIRTUAL_ENV")}
+    environment["XDG_CACHE_HOME"] = str(home.parent / "cache")
+    installed = None
+    for kind, block in BLOCKS:
+        if kind == "python":
+            (home / "block.txt").write_text(block, encoding="utf-8")
+            command = [".venv/bin/python", "-m", "doctest", "-o", "ELLIPSIS", "block.txt"]
+            done = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, check=False)
+            assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        for command, told in read_session(block) if kind == "console" else []:
+            if command.strip() == CHECKS:
+                continue
+            done = subprocess.run(
+                ["bash", "-c", command], cwd=home, env=environment, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, f"{command}{done.stderr}"
+            assert agrees(told, done.stdout), f"{command}{done.stdout}"
+            if installed is None:
+                installed = sum(file.stat().st_size for file in (home / ".venv").rglob("*") if file.is_file())
+    assert installed is not None
+    assert installed < MOST_INSTALLED_BYTES
+
+
+def test_ci_runs_the_readmes_checks() -> None:
+    assert (CHECKS + "\n", "") in [step for kind, block in BLOCKS if kind == "console" for step in read_session(block)]
+    assert CHECKS in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+
+
+def test_the_figures_of_real_users_prompts_are_measured() -> None:
+    if not USER_PROMPTS.is_file():
+        pytest.skip("user_dev.csv.gz, real users' prompts, is not part of the repository")
+    (block,) = (block for kind, block in BLOCKS if kind == "text")
+    command, told = read_session(block)[0]
+    places = {"user_dev.csv.gz": str(USER_PROMPTS), "data/prompts.csv": str(ROOT / "data" / "prompts.csv")}
+    arguments = [places.get(argument, argument) for argument in command.split()[1:]]
+    done = subprocess.run([sys.executable, "-m", "training.cli", *arguments], capture_output=True, text=True, check=True)
+    assert done.stdout == told
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150

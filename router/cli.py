@@ -106,12 +106,17 @@ def check(folder: Path | None) -> None:
 
 
 def main() -> NoReturn:
-    """Run the command line; a mistake is one line on standard error and an exit code."""
+    """Run the command line."""
+    run(app)
+
+
+def run(command: click.Command) -> NoReturn:
+    """Run a command line; a mistake is told on standard error with an exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks ± must not cost the answer
     try:
-        app()
+        command()
     except NoCandidateError as error:
         _fail(error, NO_CANDIDATE)
     except ArtifactError as error:

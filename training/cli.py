@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -13,14 +12,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from router.artifacts import find_artifact
-from router.errors import ArtifactError, RouterError
+from router.cli import USAGE, run
 
 if TYPE_CHECKING:
     from training.datasets import LabelledPrompt
     from training.evaluate import Quality
     from training.pipeline import Training
 
-USAGE, BAD_ARTIFACT = 2, 4
 _PARITY_PROMPTS = 200
 _Command = Callable[..., Any]
 
@@ -51,9 +49,9 @@ def app() -> None:
 def train(*, prompts: Path, benchmark: Path, out: Path, encoder: Path | None, own_tasks: bool, seed: int, jobs: int) -> None:
     """Learn a task classifier and model profiles; write a model folder that the router loads."""
     from training.classifier import default_cache
-    from training.pipeline import train as run
+    from training.pipeline import train as learn
 
-    training = run(
+    training = learn(
         prompts,
         benchmark,
         out,
@@ -159,22 +157,12 @@ def published(*, figures: Path, models: Path, out: Path, reference: str) -> None
 
 
 def main() -> NoReturn:
-    """Run the command line; a mistake is told on standard error with an exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that lacks ± must not cost the answer
+    """Run the command line."""
     try:
-        app()
-    except ArtifactError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(BAD_ARTIFACT)
-    except RouterError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(USAGE)
+        run(app)
     except ImportError as error:
         click.echo(f"error: {error}; pip install 'contextual-llm-router[train]'", err=True)
         sys.exit(USAGE)
-    sys.exit(0)
 
 
 def _show_progress(texts: Sequence[str]) -> Iterable[str]:

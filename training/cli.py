@@ -15,9 +15,9 @@ from router.artifacts import find_artifact
 from router.cli import USAGE, run
 
 if TYPE_CHECKING:
+    from training.artifacts import Training
     from training.datasets import LabelledPrompt
     from training.evaluate import Quality
-    from training.pipeline import Training
 
 _PARITY_PROMPTS = 200
 _Command = Callable[..., Any]

@@ -5,7 +5,7 @@ import pytest
 
 from router import Router
 from router.artifacts import SIZE_CAPS, load_artifact
-from training import pipeline
+from training import artifacts
 from training.classifier import FOLDS
 from training.datasets import DatasetError, hash_file, read_prompts
 from training.evaluate import predict_by_keywords, predict_majority
@@ -131,7 +131,7 @@ def test_a_failure_while_the_folder_is_written_leaves_the_old_one(
         return fail() if path.name == "new" else rename(path, target)
 
     if step == "load":
-        monkeypatch.setattr(pipeline, "load_artifact", fail)
+        monkeypatch.setattr(artifacts, "load_artifact", fail)
     else:
         monkeypatch.setattr(Path, "rename", fail_on_new)
     with pytest.raises(OSError, match="disk full"):

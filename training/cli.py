@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +17,7 @@ from router.cli import USAGE, run
 
 if TYPE_CHECKING:
     from training.artifacts import Training
+    from training.checks import Finding
     from training.datasets import LabelledPrompt
     from training.evaluate import Quality
 
@@ -104,6 +106,37 @@ def evaluate(
         click.echo("\n".join(_tell_tasks(predictions["router"], given.rows)))
     elif by == "source":
         click.echo("\n".join(_tell_sources(predictions, given.rows)))
+
+
+@app.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@_path_option("--out", help="CSV to write the rows to look at to.")
+@_path_option("--encoder", help="Encoder folder; default: that of the shipped model folder.")
+@_own_tasks_option
+@_seed_option
+@click.option("--kinds", is_flag=True, help="List the kinds of request of each task besides.")
+def check_data(file: Path, *, out: Path | None, encoder: Path | None, own_tasks: bool, seed: int, kinds: bool) -> None:
+    """Look for repeats, conflicts and likely wrong labels in labelled prompts, and tell their mix."""
+    from training.checks import write_findings
+    from training.classifier import default_cache
+    from training.datasets import TASKS
+    from training.pipeline import check_prompts
+
+    given, found = check_prompts(
+        file,
+        encoder=encoder or find_artifact() / "encoder",
+        own_tasks=own_tasks,
+        seed=seed,
+        cache=default_cache(),
+        progress=_show_progress,
+    )
+    click.echo("\n".join([f"{file}: {len(given.rows)} prompts", *_tell_mix(given.rows, () if own_tasks else TASKS)]))
+    if kinds:
+        click.echo("\n".join(_tell_kinds(given.rows)))
+    click.echo("\n".join(_tell_findings(found)))
+    if out:
+        write_findings(out, found)
+        click.echo(f"{out}: {len(found)} rows to look at")
 
 
 @app.command()
@@ -234,6 +267,40 @@ def _tell_sources(predictions: dict[str, list[str | None]], rows: Sequence[Label
         shares = [sum(guess[i] == rows[i].task for i in places) / len(places) for guess in predictions.values()]
         lines.append(f"{source:26} {len(places):5}  " + "  ".join(f"{share:13.3f}" for share in shares))
     return lines
+
+
+def _tell_mix(rows: Sequence[LabelledPrompt], tasks: Sequence[str]) -> list[str]:
+    from training.checks import contrast_sets, find_thin, measure_mix
+
+    lines = ["", f"{'task':16} {'n':>5}  languages  other than en  median words  most words"]
+    for task, n in Counter(row.task for row in rows).most_common():
+        own = [row for row in rows if row.task == task]
+        sizes = sorted(len(row.prompt.split()) for row in own)
+        languages = {row.language for row in own if row.language}
+        foreign = sum(row.language not in ("", "en") for row in own) / n
+        lines.append(f"{task:16} {n:5}  {len(languages):9}  {foreign:13.0%}  {sizes[n // 2]:12}  {sizes[-1]:10}")
+    lines += [f"thin: {task} has {n} prompts" for task, n in find_thin(rows, tasks or {row.task for row in rows}).items()]
+    lines += ["", f"{'mix':50} {'n':>5}   share"]
+    lines += [
+        f"{share.name + ('' if share.declared else ' *'):50} {share.count:5}  {share.count / share.n:6.1%}"
+        for share in measure_mix(rows)
+    ]
+    return [*lines, f"{'contrast sets':50} {len(contrast_sets(rows)):5}", "* read off the text; the others as declared"]
+
+
+def _tell_kinds(rows: Sequence[LabelledPrompt]) -> list[str]:
+    lines = [""]
+    for task in sorted({row.task for row in rows}):
+        kinds = Counter(row.kind or "not named" for row in rows if row.task == task)
+        told = ", ".join(f"{kind} {count}" for kind, count in kinds.most_common())
+        lines.append(f"{task}, {len(kinds)} kinds: {told}")
+    return lines
+
+
+def _tell_findings(found: Sequence[Finding]) -> list[str]:
+    lines = ["", f"{'to look at':50} {'n':>5}"]
+    lines += [f"{problem:50} {count:5}" for problem, count in Counter(finding.problem for finding in found).most_common()]
+    return lines if found else ["", "nothing to look at"]
 
 
 if __name__ == "__main__":

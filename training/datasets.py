@@ -39,6 +39,9 @@ class LabelledPrompt:
         language: ISO 639-1 code; empty where unknown.
         group: What must stay on one side of a split; unique to the row where the file names none.
         source: Where the row comes from.
+        kind: The kind of request, such as `cover letters`.
+        marks: What its author says of its style, such as `typed`, `pasted`, `context`, `two`.
+        row: Its number in the file; the header is row 1.
     """
 
     prompt: str
@@ -47,6 +50,9 @@ class LabelledPrompt:
     language: str = ""
     group: str = ""
     source: str = ""
+    kind: str = ""
+    marks: tuple[str, ...] = ()
+    row: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +60,7 @@ class PromptSet:
     """A file of labelled prompts.
 
     Attributes:
-        rows: The prompts, duplicates dropped.
+        rows: The prompts, duplicates dropped unless asked for.
         sha256: Hash of the file.
         licence: What its column `licence` names.
         notes: What a reader should know: dropped duplicates, conflicting labels.
@@ -141,12 +147,13 @@ class _Problems:
             raise DatasetError("\n".join([*self.told, *more]))
 
 
-def read_prompts(path: Path, *, tasks: Sequence[str] | None = TASKS) -> PromptSet:
-    """Read `prompt,task` and, where there are, `also,language,group,source`; other columns are ignored.
+def read_prompts(path: Path, *, tasks: Sequence[str] | None = TASKS, keep_repeated: bool = False) -> PromptSet:
+    """Read `prompt,task` and, where there are, `also,language,group,source,kind,style`; other columns are ignored.
 
     Args:
         path: A CSV file in UTF-8, quoted as in RFC 4180; gzipped if its name ends in `.gz`.
         tasks: The tasks a row may name; None: any.
+        keep_repeated: Whether a prompt that stands twice with one task is kept twice.
 
     Raises:
         DatasetError: If the file cannot be read, or with every row that breaks a rule.
@@ -160,10 +167,10 @@ def read_prompts(path: Path, *, tasks: Sequence[str] | None = TASKS) -> PromptSe
         if row is None:
             continue
         labels = seen.setdefault(row.prompt, {})
-        if row.task in labels:
+        if row.task in labels and not keep_repeated:
             repeated += 1
             continue
-        labels[row.task] = number
+        labels.setdefault(row.task, number)
         rows.append(row)
         licences |= dict.fromkeys(filter(None, [record.get("licence", "").strip()]))
     problems.raise_any()
@@ -295,6 +302,9 @@ def _read_prompt_row(
         language=record.get("language", ""),
         group=record.get("group", "") or f"row {number}",
         source=record.get("source", ""),
+        kind=record.get("kind", ""),
+        marks=_split(record.get("style", "")),
+        row=number,
     )
 
 

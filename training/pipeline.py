@@ -26,6 +26,7 @@ from router.classifier import TaskOracle, softmax
 from router.encoder import OnnxEncoder
 from router.keywords import KeywordRules, default_rules
 from training.artifacts import CANARIES, Training, check_replaceable, write_artifact
+from training.checks import Finding, can_be_judged, find_mislabelled, find_near_duplicates, find_repeats
 from training.classifier import (
     FOLDS,
     FittedClassifier,
@@ -151,6 +152,42 @@ def evaluate_folder(
             name: list(predict(train_on.rows, prompts.rows)) for name, predict in _baselines(artifact.rules).items()
         }
     return [judge(name, guesses, prompts.rows, seed=seed) for name, guesses in predictions.items()], predictions
+
+
+def check_prompts(
+    path: Path,
+    *,
+    encoder: Path,
+    own_tasks: bool = False,
+    seed: int = 0,
+    jobs: int = -1,
+    cache: Path | None = None,
+    progress: Progress = iter,
+) -> tuple[PromptSet, list[Finding]]:
+    """Look for what is wrong with labelled prompts; return them and the rows to look at, the surest first.
+
+    Likely wrong labels need something to hold out: too few prompts or groups, and none are looked for.
+
+    Args:
+        path: CSV of labelled prompts; repeats are kept.
+        encoder: See `train`, as are the others.
+        own_tasks: See `train`.
+        seed: See `train`.
+        jobs: See `train`.
+        cache: See `train`.
+        progress: See `train`.
+
+    Raises:
+        DatasetError: If the file breaks its rules.
+        EncoderError: If the encoder cannot be used.
+    """
+    given = read_prompts(path, tasks=None if own_tasks else TASKS, keep_repeated=True)
+    features = featurize([row.prompt for row in given.rows], OnnxEncoder.load(encoder), cache=cache, progress=progress)
+    found = [*find_repeats(given.rows), *find_near_duplicates(given.rows, features)]
+    if can_be_judged(given.rows):
+        tasks, groups = [row.task for row in given.rows], [row.group for row in given.rows]
+        found += find_mislabelled(given.rows, fit_classifier(features, tasks, groups, seed=seed, jobs=jobs))
+    return given, found
 
 
 Predict = Callable[[Sequence[LabelledPrompt], Sequence[LabelledPrompt]], Sequence[str]]

@@ -63,6 +63,38 @@ def test_evaluate_prints_json_and_lenient_accuracy_where_tasks_could_be_defended
     assert router["accuracy"]["low"] <= router["accuracy"]["value"] <= router["accuracy"]["high"]
 
 
+def test_check_data_tells_the_mix_and_writes_the_rows_to_look_at(
+    run_command, tmp_path: Path, small, encoder_folder: Path, write_csv
+) -> None:
+    first = small.prompts[0] | {"kind": "bugs", "style": "typed|two"}
+    prompts = write_csv(tmp_path / "p.csv", [*small.prompts, first, first | {"task": "math"}])
+    out = tmp_path / "look.csv"
+    code, told, errors = run_command("check-data", prompts, "--out", out, "--encoder", encoder_folder, "--kinds")
+    assert (code, errors) == (0, "")
+    lines = told.splitlines()
+    assert lines[0] == f"{prompts}: 47 prompts"
+    for start in (
+        "coding              16 ",
+        "thin: ethics has 0 prompts",
+        "typed      ",
+        "coding, 2 kinds: not named 15, bugs 1",
+    ):
+        assert any(line.startswith(start) for line in lines), start
+    assert [line.split()[-1] for line in lines if line.startswith(("duplicate", "conflicting labels"))] == ["1", "1"]
+    rows = out.read_text(encoding="utf-8").splitlines()
+    assert rows[1].startswith("duplicate,47,coding,,1.000,2,")
+    assert rows[2].startswith("conflicting labels,48,math,,1.000,2,")
+    assert lines[-1].startswith(f"{out}: ")
+
+
+def test_check_data_of_clean_and_few_prompts_finds_nothing(
+    run_command, tmp_path: Path, small, encoder_folder: Path, write_csv
+) -> None:
+    prompts = write_csv(tmp_path / "p.csv", small.prompts[:3])
+    code, told, _ = run_command("check-data", prompts, "--encoder", encoder_folder)
+    assert (code, told.splitlines()[-1]) == (0, "nothing to look at")
+
+
 def test_published_makes_the_repositorys_benchmark(run_command, tmp_path: Path, root: Path) -> None:
     folder, out = root / "data" / "published", tmp_path / "b.csv"
     code, told, _ = run_command(

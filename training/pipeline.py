@@ -183,7 +183,7 @@ def check_prompts(
     """
     given = read_prompts(path, tasks=None if own_tasks else TASKS, keep_repeated=True)
     features = featurize([row.prompt for row in given.rows], OnnxEncoder.load(encoder), cache=cache, progress=progress)
-    found = [*find_repeats(given.rows), *find_near_duplicates(given.rows, features)]
+    found = [*find_repeats(given.rows), *find_near_duplicates(given.rows, features.embedding)]
     if can_be_judged(given.rows):
         tasks, groups = [row.task for row in given.rows], [row.group for row in given.rows]
         found += find_mislabelled(given.rows, fit_classifier(features, tasks, groups, seed=seed, jobs=jobs))

@@ -17,7 +17,7 @@ from training.checks import (
     measure_mix,
     write_findings,
 )
-from training.classifier import FeatureBlocks, FittedClassifier, featurize, fit_classifier
+from training.classifier import FittedClassifier, featurize, fit_classifier
 from training.datasets import LabelledPrompt
 
 
@@ -37,29 +37,27 @@ def test_the_same_text_is_a_duplicate_or_a_conflict_whatever_its_case_and_spaces
     ]
 
 
-@pytest.fixture
-def blocks(counting_encoder) -> FeatureBlocks:
-    texts = ["how tall is a giraffe", "how tall is a giraffe?", "สรุปบทความนี้ให้หน่อย", "เหงาจัง คุยเป็นเพื่อนหน่อย"]
-    vectors = np.array([[1, 0, 0], [0.96, 0.28, 0], [0, 0, 1], [0, 0, 1]], np.float32)
-    return dataclasses.replace(featurize(texts, counting_encoder), embedding=vectors)
+TEXTS = ["how tall is a giraffe", "how tall is a giraffe?", "สรุปบทความนี้ให้หน่อย", "เหงาจัง คุยเป็นเพื่อนหน่อย"]
+VECTORS = np.array([[1, 0, 0], [0.96, 0.28, 0], [0, 0, 1], [0, 0, 1]], np.float32)
 
 
-def test_near_duplicates_are_close_in_the_encoder_and_in_words(blocks: FeatureBlocks) -> None:
-    rows = [row("a"), row("b"), row("c"), row("d")]
-    assert told(find_near_duplicates(rows, blocks)) == [("near-duplicate", "b", "a")]
-    assert find_near_duplicates(rows, blocks)[0].strength == pytest.approx(0.96)
-    rows[1] = row("b", "math")
-    assert told(find_near_duplicates(rows, blocks)) == [("near-duplicate of another task", "b", "a")]
+def test_near_duplicates_are_close_in_the_encoder_and_to_the_eye() -> None:
+    rows = [row(text) for text in TEXTS]
+    (found,) = find_near_duplicates(rows, VECTORS)
+    assert (found.problem, found.row, found.other) == ("near-duplicate", rows[1], rows[0])
+    assert found.strength == pytest.approx(0.96)
+    rows[1] = row(TEXTS[1], "math")
+    assert told(find_near_duplicates(rows, VECTORS)) == [("near-duplicate of another task", TEXTS[1], TEXTS[0])]
 
 
-def test_what_is_in_one_group_may_be_alike(blocks: FeatureBlocks) -> None:
-    assert find_near_duplicates([row("a", group="g"), row("b", group="g"), row("c"), row("d")], blocks) == []
+def test_what_is_in_one_group_may_be_alike() -> None:
+    assert find_near_duplicates([row(text, group="g") for text in TEXTS], VECTORS) == []
 
 
 @pytest.mark.parametrize("block_rows", [1, 3])
-def test_blocks_do_not_change_what_is_found(blocks: FeatureBlocks, monkeypatch: pytest.MonkeyPatch, block_rows: int) -> None:
+def test_blocks_do_not_change_what_is_found(monkeypatch: pytest.MonkeyPatch, block_rows: int) -> None:
     monkeypatch.setattr("training.checks._BLOCK_ROWS", block_rows)
-    assert told(find_near_duplicates([row("a"), row("b"), row("c"), row("d")], blocks)) == [("near-duplicate", "b", "a")]
+    assert len(find_near_duplicates([row(text) for text in TEXTS], VECTORS)) == 1
 
 
 def test_planted_wrong_labels_are_found_with_the_right_one_suggested(small, encoder_folder: Path) -> None:

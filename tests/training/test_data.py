@@ -1,0 +1,62 @@
+"""The data that ships keeps to its plan: enough of everything, nothing twice, in a layout that loads."""
+
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import pytest
+
+from router.encoder import OnnxEncoder
+from training.checks import contrast_sets, find_near_duplicates, find_repeats, measure_mix
+from training.classifier import featurize
+from training.datasets import TASKS, LabelledPrompt, read_prompts, read_table
+
+
+@pytest.fixture(scope="module")
+def rows(root: Path) -> list[LabelledPrompt]:
+    return list(read_prompts(root / "data" / "prompts.csv", keep_repeated=True).rows)
+
+
+def test_each_task_has_three_hundred_prompts_of_25_kinds_in_many_languages(rows: list[LabelledPrompt]) -> None:
+    assert len(rows) >= 4200
+    for task in TASKS:
+        own = [row for row in rows if row.task == task]
+        assert len(own) >= 300, task
+        assert len({row.kind for row in own}) >= 25, task
+        assert len({row.language for row in own}) >= 10, task
+        assert max(Counter(" ".join(row.prompt.lower().split()[:3]) for row in own).values()) <= 0.08 * len(own), task
+
+
+def test_the_mix_is_as_planned(rows: list[LabelledPrompt]) -> None:
+    share = {share.name: share.count / share.n for share in measure_mix(rows)}
+    assert share["typed"] >= 0.35
+    assert share["pasted"] >= 0.25
+    assert share["languages other than en"] >= 0.15
+    sizes = sorted(len(row.prompt.split()) for row in rows)
+    assert (sizes[0] <= 2, 1000 <= sizes[-1] <= 1500) == (True, True)
+
+
+def test_there_are_three_hundred_contrast_sets(rows: list[LabelledPrompt]) -> None:
+    assert len(contrast_sets(rows)) >= 300
+
+
+def test_nothing_stands_there_twice(rows: list[LabelledPrompt], encoder_folder: Path) -> None:
+    assert find_repeats(rows) == []
+    features = featurize([row.prompt for row in rows], OnnxEncoder.load(encoder_folder))
+    assert find_near_duplicates(rows, features.embedding) == []
+
+
+def test_conversations_alternate_and_label_every_turn_of_the_user(root: Path) -> None:
+    turns = defaultdict(list)
+    for _, turn in read_table(
+        root / "data" / "conversations.csv", required=("conversation_id", "turn", "role", "content", "task")
+    ):
+        turns[turn["conversation_id"]].append(turn)
+    assert len(turns) >= 150
+    for name, conversation in turns.items():
+        assert [turn["turn"] for turn in conversation] == [str(i + 1) for i in range(len(conversation))], name
+        spoken = [turn for turn in conversation if turn["role"] != "system"]
+        assert 2 <= len(conversation) <= 6, name
+        assert [turn["role"] for turn in spoken] == ["user", "assistant"] * (len(spoken) // 2) + ["user"] * (len(spoken) % 2)
+        assert all((turn["task"] in TASKS) == (turn["role"] == "user") for turn in conversation), name
+        assert all(turn["content"].strip() for turn in conversation), name
+    assert set(Counter(turn["task"] for c in turns.values() for turn in c)) >= set(TASKS)

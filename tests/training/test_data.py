@@ -30,6 +30,8 @@ def test_the_mix_is_as_planned(rows: list[LabelledPrompt]) -> None:
     share = {share.name: share.count / share.n for share in measure_mix(rows)}
     assert share["typed"] >= 0.35
     assert share["pasted"] >= 0.25
+    assert share["context"] >= 0.10
+    assert share["two"] >= 0.05
     assert share["languages other than en"] >= 0.15
     sizes = sorted(len(row.prompt.split()) for row in rows)
     assert (sizes[0] <= 2, 1000 <= sizes[-1] <= 1500) == (True, True)

@@ -19,6 +19,29 @@ if TYPE_CHECKING:
 MODEL_FILE, TOKENIZER_FILE, RECORD_FILE = "model.onnx", "tokenizer.json", "encoder.json"
 
 
+class Tuning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an encoder was tuned on, and how.
+
+    Attributes:
+        prompts_sha256: Hash of the file of labelled prompts.
+        rows: How many of its prompts the weights have seen; the others were held out.
+        objective: The loss.
+        layers: How many layers the encoder has.
+        epochs: How often it saw each prompt.
+        seed: Of every random choice.
+        seen: The sorted CRC-32s of the prompts it saw, as 32-bit little-endian integers in base64, so that training never
+            takes its word for a prompt that it knows the answer of.
+    """
+
+    prompts_sha256: str
+    rows: int
+    objective: Literal["cross-entropy", "contrastive", "both"]
+    layers: int
+    epochs: int
+    seed: int
+    seen: str
+
+
 class EncoderRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What has to be known of an encoder besides its two files; stands beside them as `encoder.json`.
 
@@ -34,6 +57,7 @@ class EncoderRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         special_after: behind it.
         precision: `int8` (dynamic, per channel) or `fp32`.
         inputs: Names of the graph's inputs.
+        tuning: None where the weights are the original's.
     """
 
     name: str
@@ -47,6 +71,7 @@ class EncoderRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     special_after: list[int]
     precision: Literal["int8", "fp32"]
     inputs: list[str]
+    tuning: Tuning | None = None
 
 
 class OnnxEncoder:

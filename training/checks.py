@@ -110,6 +110,7 @@ def find_mislabelled(rows: Sequence[LabelledPrompt], fitted: FittedClassifier) -
     """
     from cleanlab.filter import find_label_issues
 
+    rows = [rows[i] for i in fitted.judged]
     labels = np.array([fitted.labels.index(row.task) for row in rows])
     ranked = find_label_issues(
         labels, fitted.probabilities, filter_by="both", return_indices_ranked_by="self_confidence", n_jobs=1

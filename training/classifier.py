@@ -1,17 +1,18 @@
-"""Fit the task classifier: embedding and lexical features, logistic regression, temperature, threshold."""
+"""Fit the task classifier: a logistic regression on embeddings, one on words, their weights, temperature, threshold."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from joblib import Memory, Parallel, delayed
 from scipy import sparse
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
@@ -23,14 +24,18 @@ from router.keywords import KeywordRules
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Inverse strengths of regularisation to choose from; the best is inside for everything from 200 to 13,000 prompts.
-CS = (0.3, 1.0, 3.0, 10.0)
+# Inverse strengths of regularisation to choose from, for each part. An encoder tuned on the same prompts separates them by
+# itself, and wants the strongest; an untuned one and words are best inside, for everything from 200 to 13,000 prompts.
+Part = Literal["embedding", "words"]
+PARTS: tuple[Part, ...] = ("embedding", "words")
+CS: Mapping[Part, tuple[float, ...]] = {"embedding": (0.03, 0.1, 0.3, 1.0, 3.0, 10.0), "words": (1.0, 3.0, 10.0, 30.0)}
 FOLDS = 5
-# Standard deviation that surface features are scaled to, beside an embedding and n-grams of length one.
+# Standard deviation that surface features are scaled to, beside n-grams of length one.
 _SURFACE_SCALE = 0.05
 # A bucket that occurs once in the training prompts tells nothing that generalises, and makes the fit slow.
 _MIN_OCCURRENCES = 2
 _UNSEEN_LOGIT = -30.0
+_MOST_SCALE = 20.0
 _POOR_ACCURACY = 1 / 3
 _TOLERANCE, _MAX_ITERATIONS = 1e-4, 5000
 
@@ -60,19 +65,23 @@ class FittedClassifier:
 
     Attributes:
         labels: The tasks, in the order of the heads' columns.
-        heads: The weights.
-        c: The inverse strength of regularisation that cross-validation chose.
-        temperature: What logits are divided by.
+        heads: The weights of both parts, mixed.
+        cs: The inverse strength of regularisation that cross-validation chose for each part.
+        mixture: How much each part's logits count; sums to one.
+        temperature: What the mixed logits are divided by.
         threshold: Confidence below which a prediction counts as unsure.
-        probabilities: Calibrated out-of-fold probabilities of the training prompts, shape (n, labels).
-        folds: The fold in which each training prompt was held out, shape (n,).
+        judged: The rows that were held out in turn, ascending: all but those that the encoder was tuned on.
+        probabilities: Their calibrated out-of-fold probabilities, shape (len(judged), labels).
+        folds: The fold in which each training prompt was held out, shape (n,); −1 where it never was.
     """
 
     labels: tuple[str, ...]
     heads: Heads
-    c: float
+    cs: Mapping[Part, float]
+    mixture: Mapping[Part, float]
     temperature: float
     threshold: float
+    judged: NDArray[np.int64]
     probabilities: NDArray[np.float64]
     folds: NDArray[np.int64]
 
@@ -131,51 +140,117 @@ def fit_classifier(
     tasks: Sequence[str],
     groups: Sequence[str],
     *,
+    seen: NDArray[np.bool_] | None = None,
     seed: int = 0,
     jobs: int = -1,
 ) -> FittedClassifier:
-    """Fit the heads; choose C by cross-validated log-loss over groups; calibrate on the held-out predictions.
+    """Fit a part on embeddings and a part on words; choose C, weights and temperature by held-out log-loss over groups.
+
+    The parts are fitted apart and then weighed (stacking; Wolpert, 1992, Neural Networks 5:241-259), because fitted together
+    the one that separates the training prompts best, a tuned encoder's embedding, leaves the other nothing to learn.
 
     Args:
         features: Of n prompts.
         tasks: Their tasks; each of the labels at least `FOLDS` times.
         groups: What must stay on one side of a split.
+        seen: Which prompts the encoder was tuned on, shape (n,): they teach, but are never held out, unless nothing else is
+            left to hold out.
         seed: Of the split.
         jobs: Processes to use; -1: all processors.
     """
     labels = tuple(sorted(set(tasks)))
     targets = np.array([labels.index(task) for task in tasks])
-    folds = split_folds(targets, groups, seed=seed)
-    splits = [(np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)) for fold in range(FOLDS)]
+    judged = choose_judged(targets, groups, seen)
+    folds = np.full(len(targets), -1)
+    folds[judged] = split_folds(targets[judged], [groups[i] for i in judged], seed=seed)
     held_out = Parallel(n_jobs=jobs)(
-        delayed(_predict_path)(features.take(train), targets[train], features.take(test), len(labels))
-        for train, test in splits
+        delayed(_predict_path)(
+            features.take(np.flatnonzero(folds != fold)),
+            targets[folds != fold],
+            features.take(np.flatnonzero(folds == fold)),
+            len(labels),
+            part,
+        )
+        for part in PARTS
+        for fold in range(FOLDS)
     )
-    logits = np.empty((len(CS), len(targets), len(labels)))
-    for fold, path in enumerate(held_out):
-        logits[:, folds == fold] = path
-    temperatures = [fit_temperature(logits[i], targets) for i in range(len(CS))]
-    losses = [log_loss(softmax(logits[i] / temperatures[i]), targets) for i in range(len(CS))]
-    best = int(np.argmin(losses))
-    probabilities = softmax(logits[best] / temperatures[best])
-    heads = fit_path(features, targets, CS[: best + 1], len(labels))[-1]
+    cs, logits = {}, {}
+    for place, part in enumerate(PARTS):
+        path = np.empty((len(CS[part]), len(targets), len(labels)))
+        for fold in range(FOLDS):
+            path[:, folds == fold] = held_out[place * FOLDS + fold]
+        cs[part], logits[part] = _choose_c(part, path[:, judged], targets[judged])
+    mixture, temperature = fit_mixture(logits, targets[judged])
+    mixed = np.sum([mixture[part] * logits[part] for part in PARTS], axis=0)
+    probabilities = softmax(mixed / temperature)
+    heads = {part: fit_path(features, targets, (cs[part],), len(labels), part)[0] for part in PARTS}
     return FittedClassifier(
         labels=labels,
-        heads=heads,
-        c=CS[best],
-        temperature=temperatures[best],
-        threshold=choose_threshold(probabilities, targets),
+        heads=mix_heads(heads, mixture),
+        cs=cs,
+        mixture=mixture,
+        temperature=temperature,
+        threshold=choose_threshold(probabilities, targets[judged]),
+        judged=judged,
         probabilities=probabilities,
         folds=folds,
     )
 
 
-def split_folds(targets: NDArray[np.int64], groups: Sequence[str], *, seed: int) -> NDArray[np.int64]:
-    """Return each row's fold, in [0, FOLDS): groups stay whole, tasks are spread evenly."""
-    splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+def choose_judged(targets: NDArray[np.int64], groups: Sequence[str], seen: NDArray[np.bool_] | None) -> NDArray[np.int64]:
+    """Return the rows to hold out in turn: those not seen; all of them where those are too few to split."""
+    unseen = np.arange(len(targets)) if seen is None else np.flatnonzero(~seen)
+    enough = (
+        len(unseen) and np.bincount(targets[unseen]).max() >= FOLDS and len({groups[i] for i in unseen.tolist()}) >= FOLDS
+    )
+    return unseen if enough else np.arange(len(targets))
+
+
+def _choose_c(part: Part, path: NDArray[np.float64], targets: NDArray[np.int64]) -> tuple[float, NDArray[np.float64]]:
+    """Return the C of the least log-loss at its best temperature, and its logits."""
+    losses = [log_loss(softmax(logits / fit_temperature(logits, targets)), targets) for logits in path]
+    best = int(np.argmin(losses))
+    return CS[part][best], path[best]
+
+
+def fit_mixture(logits: Mapping[Part, NDArray[np.float64]], targets: NDArray[np.int64]) -> tuple[dict[Part, float], float]:
+    """Return the weights, summing to one, and the temperature that minimise the log-loss of the mixed logits.
+
+    Args:
+        logits: Of each part, shape (n, labels), held out.
+        targets: Shape (n,).
+    """
+    stacked = np.stack([logits[part] for part in PARTS])
+    right = stacked[:, np.arange(len(targets)), targets]
+
+    def loss(scales: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        probabilities = softmax(np.tensordot(scales, stacked, axes=1))
+        slope = (probabilities * stacked).sum(axis=2) - right
+        return log_loss(probabilities, targets), slope.mean(axis=1)
+
+    bounds = [(0.0, _MOST_SCALE)] * len(PARTS)  # convex in the scales: any start finds the one minimum
+    scales = minimize(loss, np.full(len(PARTS), 1 / len(PARTS)), jac=True, bounds=bounds, method="L-BFGS-B").x
+    total = max(float(scales.sum()), 1 / _MOST_SCALE)
+    return {part: float(scale / total) for part, scale in zip(PARTS, scales, strict=True)}, 1 / total
+
+
+def mix_heads(heads: Mapping[Part, Heads], mixture: Mapping[Part, float]) -> Heads:
+    """Return the one linear layer whose logits are the weighted sum of the parts' logits."""
+
+    def mixed(block: str) -> NDArray[np.float32]:
+        return np.asarray(sum(mixture[part] * getattr(heads[part], block) for part in PARTS), np.float32)
+
+    return Heads(embedding=mixed("embedding"), lexical=mixed("lexical"), surface=mixed("surface"), bias=mixed("bias"))
+
+
+def split_folds(targets: NDArray[np.int64], groups: Sequence[str], *, seed: int, n: int = FOLDS) -> NDArray[np.int64]:
+    """Return each row's fold, in [0, n): groups stay whole, tasks are spread evenly as far as there are enough of them."""
+    splitter = StratifiedGroupKFold(n, shuffle=True, random_state=seed)
     folds = np.empty(len(targets), np.int64)
-    for fold, (_, held_out) in enumerate(splitter.split(targets, targets, np.unique(groups, return_inverse=True)[1])):
-        folds[held_out] = fold
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
+        for fold, (_, held_out) in enumerate(splitter.split(targets, targets, np.unique(groups, return_inverse=True)[1])):
+            folds[held_out] = fold
     return folds
 
 
@@ -217,14 +292,14 @@ def measure_precision(texts: Sequence[str], tasks: Sequence[str], rules: Keyword
 
 
 def _predict_path(
-    train: FeatureBlocks, targets: NDArray[np.int64], test: FeatureBlocks, n_labels: int
+    train: FeatureBlocks, targets: NDArray[np.int64], test: FeatureBlocks, n_labels: int, part: Part
 ) -> NDArray[np.float64]:
-    """Return the logits of held-out rows for each C, shape (len(CS), n, labels); a label left alone is certain."""
+    """Return the logits of held-out rows for each C, shape (len(CS[part]), n, labels); a label left alone is certain."""
     seen = np.unique(targets)
     if len(seen) == 1:
         alone = np.where(np.arange(n_labels) == seen[0], 0.0, _UNSEEN_LOGIT)
-        return np.broadcast_to(alone, (len(CS), test.embedding.shape[0], n_labels))
-    return np.array([head_logits(heads, test) for heads in fit_path(train, targets, CS, n_labels)])
+        return np.broadcast_to(alone, (len(CS[part]), test.embedding.shape[0], n_labels))
+    return np.array([head_logits(heads, test) for heads in fit_path(train, targets, CS[part], n_labels, part)])
 
 
 def head_logits(heads: Heads, features: FeatureBlocks) -> NDArray[np.float64]:
@@ -233,30 +308,24 @@ def head_logits(heads: Heads, features: FeatureBlocks) -> NDArray[np.float64]:
     return np.asarray(summed + heads.bias, np.float64)
 
 
-def fit_path(features: FeatureBlocks, targets: NDArray[np.int64], cs: Sequence[float], n_labels: int) -> list[Heads]:
-    """Fit one logistic regression for each C, ascending, each starting where the last one converged."""
-    kept = np.flatnonzero(np.asarray((features.lexical > 0).sum(axis=0)).ravel() >= _MIN_OCCURRENCES)
-    mean, std = features.surface.mean(axis=0), np.maximum(features.surface.std(axis=0), 1e-6)
-    scaled = (features.surface - mean) / std * _SURFACE_SCALE
-    design = sparse.hstack(
-        [sparse.csr_matrix(features.embedding), features.lexical[:, kept], sparse.csr_matrix(scaled)], format="csr"
-    ).astype(np.float32)
+def fit_path(
+    features: FeatureBlocks, targets: NDArray[np.int64], cs: Sequence[float], n_labels: int, part: Part
+) -> list[Heads]:
+    """Fit one logistic regression on one part for each C, ascending, each starting where the last one converged.
+
+    The heads are zero on the other part's blocks.
+    """
+    design, unfold = (_embedding_design if part == "embedding" else _words_design)(features)
     model = LogisticRegression(tol=_TOLERANCE, max_iter=_MAX_ITERATIONS, warm_start=True)
     path = []
     for c in cs:
         model.set_params(C=c).fit(design, targets)
-        path.append(_unfold(model, kept, (mean, std), features.embedding.shape[1], n_labels))
+        path.append(unfold(*_weights(model, n_labels)))
     return path
 
 
-def _unfold(
-    model: LogisticRegression,
-    kept: NDArray[np.int64],
-    scale: tuple[NDArray[np.float32], NDArray[np.float32]],
-    dim: int,
-    n_labels: int,
-) -> Heads:
-    """Write scikit-learn's coefficients as heads on unscaled features; a label that was not seen gets no chance."""
+def _weights(model: LogisticRegression, n_labels: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return scikit-learn's coefficients, shape (columns, labels), and intercepts; an unseen label gets no chance."""
     weights = np.zeros((model.coef_.shape[1], n_labels))
     bias = np.full(n_labels, _UNSEEN_LOGIT)
     if len(model.classes_) == 2:  # noqa: PLR2004 - scikit-learn keeps one row for two classes: the logit of the second
@@ -264,13 +333,39 @@ def _unfold(
         bias[model.classes_] = (0.0, model.intercept_[0])
     else:
         weights[:, model.classes_], bias[model.classes_] = model.coef_.T, model.intercept_
-    mean, std = scale
-    surface = weights[dim + len(kept) :] * (_SURFACE_SCALE / std)[:, None]
-    lexical = np.zeros((BUCKETS, n_labels), np.float32)
-    lexical[kept] = weights[dim : dim + len(kept)]
-    return Heads(
-        embedding=weights[:dim].astype(np.float32),
-        lexical=lexical,
-        surface=surface.astype(np.float32),
-        bias=(bias - mean @ surface).astype(np.float32),
-    )
+    return weights, bias
+
+
+_Unfold = Callable[["NDArray[np.float64]", "NDArray[np.float64]"], Heads]
+
+
+def _embedding_design(features: FeatureBlocks) -> tuple[NDArray[np.float32], _Unfold]:
+    def unfold(weights: NDArray[np.float64], bias: NDArray[np.float64]) -> Heads:
+        return Heads(
+            embedding=weights.astype(np.float32),
+            lexical=np.zeros((BUCKETS, len(bias)), np.float32),
+            surface=np.zeros((len(SURFACE), len(bias)), np.float32),
+            bias=bias.astype(np.float32),
+        )
+
+    return features.embedding, unfold
+
+
+def _words_design(features: FeatureBlocks) -> tuple[sparse.csr_matrix, _Unfold]:
+    """Frequent buckets and scaled surface features; the heads are for unscaled ones."""
+    kept = np.flatnonzero(np.asarray((features.lexical > 0).sum(axis=0)).ravel() >= _MIN_OCCURRENCES)
+    mean, std = features.surface.mean(axis=0), np.maximum(features.surface.std(axis=0), 1e-6)
+    scaled = (features.surface - mean) / std * _SURFACE_SCALE
+
+    def unfold(weights: NDArray[np.float64], bias: NDArray[np.float64]) -> Heads:
+        surface = weights[len(kept) :] * (_SURFACE_SCALE / std)[:, None]
+        lexical = np.zeros((BUCKETS, len(bias)), np.float32)
+        lexical[kept] = weights[: len(kept)]
+        return Heads(
+            embedding=np.zeros((features.embedding.shape[1], len(bias)), np.float32),
+            lexical=lexical,
+            surface=surface.astype(np.float32),
+            bias=(bias - mean @ surface).astype(np.float32),
+        )
+
+    return sparse.hstack([features.lexical[:, kept], sparse.csr_matrix(scaled)], format="csr").astype(np.float32), unfold

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
     from training.artifacts import Training
     from training.checks import Finding
     from training.datasets import LabelledPrompt
+    from training.encoders import Precision
     from training.evaluate import Quality
+    from training.finetune import Objective, Tuned
 
-_PARITY_PROMPTS = 200
+_BASE = "sentence-transformers/all-MiniLM-L6-v2"
 _Command = Callable[..., Any]
 
 
@@ -45,13 +48,35 @@ def app() -> None:
 @_path_option("--benchmark", required=True, help="CSV of benchmark results: model,task,score,…; may end in .gz.")
 @_path_option("--out", required=True, help="The model folder to write; an older one there is replaced.")
 @_path_option("--encoder", help="Encoder folder; default: that of the shipped model folder.")
+@click.option(
+    "--finetune", is_flag=True, help="Tune an encoder on the prompts first: better, and minutes to an hour slower."
+)
+@click.option("--base", default=_BASE, show_default=True, help="What --finetune tunes: a hub name or a local folder.")
 @_own_tasks_option
 @_seed_option
 @click.option("--jobs", default=-1, show_default=True, help="Processes for cross-validation; -1: all processors.")
-def train(*, prompts: Path, benchmark: Path, out: Path, encoder: Path | None, own_tasks: bool, seed: int, jobs: int) -> None:
+def train(
+    *,
+    prompts: Path,
+    benchmark: Path,
+    out: Path,
+    encoder: Path | None,
+    finetune: bool,
+    base: str,
+    own_tasks: bool,
+    seed: int,
+    jobs: int,
+) -> None:
     """Learn a task classifier and model profiles; write a model folder that the router loads."""
+    from training.artifacts import check_replaceable
     from training.classifier import default_cache
     from training.pipeline import train as learn
+
+    if finetune:
+        if encoder:
+            raise click.UsageError("--finetune makes an encoder of its own; leave out --encoder")
+        check_replaceable(out)
+        encoder = _tune_for(out, prompts, base=base, own_tasks=own_tasks, seed=seed)
 
     training = learn(
         prompts,
@@ -65,6 +90,20 @@ def train(*, prompts: Path, benchmark: Path, out: Path, encoder: Path | None, ow
         progress=_show_progress,
     )
     click.echo(_describe_training(training, out))
+    if finetune and encoder:
+        shutil.rmtree(encoder)
+
+
+def _tune_for(out: Path, prompts: Path, *, base: str, own_tasks: bool, seed: int) -> Path:
+    """Return the folder, beside `out`, of an encoder tuned on the prompts."""
+    from training.finetune import Recipe
+    from training.pipeline import tune_encoder
+
+    folder = out.with_name(f".{out.name}-encoder")
+    shutil.rmtree(folder, ignore_errors=True)
+    tuned, _ = tune_encoder(base, prompts, folder, recipe=Recipe(seed=seed), own_tasks=own_tasks, progress=_show_steps)
+    click.echo(_describe_tuning(tuned))
+    return folder
 
 
 @app.command()
@@ -152,18 +191,55 @@ def check_data(file: Path, *, out: Path | None, encoder: Path | None, own_tasks:
     help="Longest input; of longer ones head and tail are kept.",
 )
 @_path_option("--prompts", help="CSV of prompts to compare on; default: built-in sentences.")
-def encoder(name_or_path: str, *, out: Path, name: str | None, fp32: bool, max_tokens: int, prompts: Path | None) -> None:
+@_path_option("--finetune", help="CSV of labelled prompts to tune it on first; what is cut short goes on when run again.")
+@click.option("--layers", type=int, help="With --finetune: keep its first layers only.  [default: all]")
+@click.option(
+    "--objective",
+    type=click.Choice(["cross-entropy", "contrastive", "both"]),
+    default="cross-entropy",
+    show_default=True,
+    help="With --finetune: the loss.",
+)
+@click.option("--epochs", type=click.IntRange(min=1), help="With --finetune.  [default: 3, few prompts more]")
+@_own_tasks_option
+@_seed_option
+def encoder(
+    name_or_path: str,
+    *,
+    out: Path,
+    name: str | None,
+    fp32: bool,
+    max_tokens: int,
+    prompts: Path | None,
+    finetune: Path | None,
+    layers: int | None,
+    objective: Objective,
+    epochs: int | None,
+    own_tasks: bool,
+    seed: int,
+) -> None:
     """Turn a sentence-transformers model, by hub name or local folder, into the runtime's ONNX form, and compare the two."""
-    from training.encoders import convert_encoder, parity_prompts
+    from training.encoders import PARITY_PROMPTS, convert_encoder, parity_prompts
+    from training.finetune import Recipe
+    from training.pipeline import tune_encoder
 
-    made = convert_encoder(
-        name_or_path,
-        out,
-        prompts=parity_prompts(prompts, _PARITY_PROMPTS),
-        name=name,
-        precision="fp32" if fp32 else "int8",
-        max_tokens=max_tokens,
-    )
+    precision: Precision = "fp32" if fp32 else "int8"
+    if finetune:
+        recipe = Recipe(layers=layers, objective=objective, epochs=epochs, max_tokens=max_tokens, seed=seed)
+        tuned, made = tune_encoder(
+            name_or_path,
+            finetune,
+            out,
+            recipe=recipe,
+            name=name,
+            precision=precision,
+            own_tasks=own_tasks,
+            progress=_show_steps,
+        )
+        click.echo(_describe_tuning(tuned))
+    else:
+        texts = parity_prompts(prompts, PARITY_PROMPTS)
+        made = convert_encoder(name_or_path, out, prompts=texts, name=name, precision=precision, max_tokens=max_tokens)
     record = made.record
     click.echo(
         f"{out}: {record.name}, {record.precision}, {made.size_bytes / 1e6:.1f} MB, {record.dim} dimensions, "
@@ -204,6 +280,21 @@ def _show_progress(texts: Sequence[str]) -> Iterable[str]:
     return tqdm(texts, desc="encoding", unit="prompt", disable=None)  # None: only on a terminal
 
 
+def _show_steps(steps: Sequence[int]) -> Iterable[int]:
+    from tqdm import tqdm
+
+    return tqdm(steps, desc="tuning", unit="step", disable=None)
+
+
+def _describe_tuning(tuned: Tuned) -> str:
+    lines = [f"tuned on {tuned.record.rows} prompts, {tuned.held_out} held out; epoch {tuned.record.epochs} kept"]
+    lines += [
+        f"epoch {epoch}: held-out log-loss {loss:.3f}, accuracy {accuracy:.3f}"
+        for epoch, (loss, accuracy) in enumerate(zip(tuned.log_loss, tuned.accuracy, strict=True), 1)
+    ]
+    return "\n".join(lines)
+
+
 def _describe_training(training: Training, out: Path) -> str:
     manifest = training.manifest
     first = training.qualities[0]
@@ -215,8 +306,11 @@ def _describe_training(training: Training, out: Path) -> str:
             "",
             f"held out, {int(manifest.metrics['folds'])} folds by group, seed {manifest.seed}, 95 % bootstrap intervals:",
             *_tell_qualities(training.qualities),
-            f"C {manifest.metrics['C']:g}, temperature {manifest.temperature:.2f}, calibration error "
-            f"{manifest.metrics['calibration error']:.3f}, unsure below {manifest.threshold:.2f}",
+            ", ".join(
+                f"{part} weighs {manifest.metrics[f'weight of {part}']:.2f} (C {manifest.metrics[f'C of {part}']:g})"
+                for part in ("embedding", "words")
+            ),
+            f"calibration error {manifest.metrics['calibration error']:.3f}, unsure below {manifest.threshold:.2f}",
             "",
             f"{'task':16} {'n':>5}  precision  recall   best models",
             *(

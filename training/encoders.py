@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 import numpy as np
 
-from router.encoder import MODEL_FILE, RECORD_FILE, TOKENIZER_FILE, EncoderRecord, OnnxEncoder
+from router.encoder import MODEL_FILE, RECORD_FILE, TOKENIZER_FILE, EncoderRecord, OnnxEncoder, Tuning
 from router.errors import EncoderError
 from training.datasets import read_prompts
 
@@ -30,6 +30,7 @@ Precision = Literal["int8", "fp32"]
 _PARITY = {"fp32": 0.999, "int8": 0.98}
 _OPSET = 17
 _MIN_CHARS = 20
+PARITY_PROMPTS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,7 @@ def convert_encoder(
     name: str | None = None,
     precision: Precision = "int8",
     max_tokens: int = 128,
+    tuning: Tuning | None = None,
 ) -> Conversion:
     """Write `model.onnx`, `tokenizer.json` and `encoder.json` to a new folder.
 
@@ -69,6 +71,7 @@ def convert_encoder(
         name: What to call it in the record; `name_or_path` where None.
         precision: `int8` is a quarter of the size and about 1.5 times as fast.
         max_tokens: Longest input; lowered to what the model was made for.
+        tuning: What it was tuned on; None: nothing.
 
     Raises:
         EncoderError: If the model is of a kind the runtime cannot represent, or the result differs from the original.
@@ -77,6 +80,7 @@ def convert_encoder(
         raise EncoderError(f"{out} exists already; name a new folder or remove it")
     original = _load(name_or_path)
     record = _describe(original, name=name or name_or_path, precision=precision, max_tokens=max_tokens)
+    record = msgspec.structs.replace(record, tuning=tuning)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
         folder = Path(scratch) / "encoder"
@@ -134,7 +138,7 @@ def _describe(model: Any, *, name: str, precision: Precision, max_tokens: int) -
         raise EncoderError(f"the runtime pools by mean or cls, {name} by {pooling}; choose another model")
     if not getattr(model.tokenizer, "is_fast", False):
         raise EncoderError(f"{name} has no fast tokenizer (tokenizer.json); choose another model")
-    before, after = _special_tokens(model.tokenizer)
+    before, after = special_tokens(model.tokenizer)
     prompt = model.prompts.get(model.default_prompt_name or "", "") or model.prompts.get("query", "")
     return EncoderRecord(
         name=name,
@@ -153,7 +157,7 @@ def _describe(model: Any, *, name: str, precision: Precision, max_tokens: int) -
     )
 
 
-def _special_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:
+def special_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:
     """Split what the tokenizer puts around a text into before and behind."""
     inner = tokenizer("word", add_special_tokens=False)["input_ids"]
     whole = tokenizer("word", add_special_tokens=True)["input_ids"]

@@ -143,15 +143,15 @@ def cross_validated(
     rows: Sequence[LabelledPrompt],
     folds: NDArray[np.int64],
 ) -> list[str]:
-    """Return the held-out predictions of a baseline, fold by fold."""
+    """Return a baseline's predictions of the rows that are held out, in their order; a fold of −1 never is."""
     predicted = [""] * len(rows)
-    for fold in np.unique(folds):
+    for fold in np.unique(folds[folds >= 0]):
         held_out = np.flatnonzero(folds == fold).tolist()
         kept = np.flatnonzero(folds != fold).tolist()
         guesses = predict([rows[i] for i in kept], [rows[i] for i in held_out])
         for i, guess in zip(held_out, guesses, strict=True):
             predicted[i] = guess
-    return predicted
+    return [predicted[i] for i in np.flatnonzero(folds >= 0)]
 
 
 def to_metrics(prefix: str, quality: Quality) -> Mapping[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
@@ -24,11 +25,13 @@ from router.artifacts import (
 )
 from router.classifier import TaskOracle, softmax
 from router.encoder import OnnxEncoder
+from router.errors import EncoderError
 from router.keywords import KeywordRules, default_rules
 from training.artifacts import CANARIES, Training, check_replaceable, write_artifact
 from training.checks import Finding, can_be_judged, find_mislabelled, find_near_duplicates, find_repeats
 from training.classifier import (
     FOLDS,
+    PARTS,
     FittedClassifier,
     featurize,
     fit_classifier,
@@ -36,6 +39,7 @@ from training.classifier import (
     measure_precision,
 )
 from training.datasets import TASKS, DatasetError, LabelledPrompt, PromptSet, read_benchmark, read_prompts
+from training.encoders import PARITY_PROMPTS, Conversion, Precision, convert_encoder, parity_prompts
 from training.evaluate import (
     Quality,
     by_task,
@@ -47,6 +51,7 @@ from training.evaluate import (
     predict_majority,
     to_metrics,
 )
+from training.finetune import Recipe, Steps, Tuned, finetune, was_seen
 from training.profiles import learn_profiles
 
 if TYPE_CHECKING:
@@ -98,7 +103,9 @@ def train(
 
     texts, tasks = [row.prompt for row in labelled.rows], [row.task for row in labelled.rows]
     groups = [row.group for row in labelled.rows]
-    fitted = fit_classifier(featurize_cached(texts), tasks, groups, seed=seed, jobs=jobs)
+    seen = was_seen(texts, served_by.record.tuning)
+    fitted = fit_classifier(featurize_cached(texts), tasks, groups, seen=seen, seed=seed, jobs=jobs)
+    judged = [labelled.rows[i] for i in fitted.judged]
     rules = _judge_rules(default_rules(), labelled.rows)
 
     def task_probabilities(unlabelled: Sequence[str]) -> NDArray[np.float64]:
@@ -115,7 +122,7 @@ def train(
             labels=list(fitted.labels),
             temperature=round(fitted.temperature, 6),
             threshold=fitted.threshold,
-            metrics=_collect_metrics(fitted, labelled.rows, qualities),
+            metrics=_collect_metrics(fitted, judged, qualities),
             training_data=[
                 TrainingData(name=prompts.name, licence=labelled.licence, rows=len(labelled.rows), sha256=labelled.sha256),
                 TrainingData(name=benchmark.name, licence="", rows=len(results.results), sha256=results.sha256),
@@ -126,11 +133,59 @@ def train(
         ),
         profiles=profiles,
         qualities=qualities,
-        tasks=by_task(guesses, labelled.rows),
-        notes=labelled.notes,
+        tasks=by_task(guesses, judged),
+        notes=(*labelled.notes, *_tell_seen(seen, fitted)),
     )
     write_artifact(out, training, fitted, rules, served_by, encoder)
     return training
+
+
+def tune_encoder(
+    base: str,
+    prompts: Path,
+    out: Path,
+    *,
+    recipe: Recipe,
+    name: str | None = None,
+    precision: Precision = "int8",
+    own_tasks: bool = False,
+    progress: Steps = iter,
+) -> tuple[Tuned, Conversion]:
+    """Tune a sentence-transformers model on labelled prompts, and write it in the runtime's form.
+
+    An interrupted run goes on where it was: its state lies beside `out` until that is written.
+
+    Args:
+        base: A hub name or a local folder.
+        prompts: CSV of labelled prompts.
+        out: The encoder folder to write; must not exist.
+        recipe: How to tune.
+        name: What to call it in the record; "`base`, tuned" where None.
+        precision: Of the runtime's form.
+        own_tasks: Whether the tasks are those of the file instead of the 14 of `TASKS`.
+        progress: Wraps the numbers of the steps.
+
+    Raises:
+        DatasetError: If the file breaks its rules or a task has too few prompts.
+        EncoderError: If the model cannot be tuned or converted, or `out` exists.
+    """
+    if out.exists():
+        raise EncoderError(f"{out} exists already; name a new folder or remove it")
+    labelled = read_prompts(prompts, tasks=None if own_tasks else TASKS)
+    _check_tasks(prompts, labelled.rows)
+    scratch = out.with_name(f".{out.name}-tuning")
+    tuned = finetune(base, labelled, scratch, recipe=recipe, progress=progress)
+    conversion = convert_encoder(
+        str(tuned.folder),
+        out,
+        prompts=parity_prompts(prompts, PARITY_PROMPTS),
+        name=name or f"{base}, tuned",
+        precision=precision,
+        max_tokens=recipe.max_tokens,
+        tuning=tuned.record,
+    )
+    shutil.rmtree(scratch, ignore_errors=True)
+    return tuned, conversion
 
 
 def evaluate_folder(
@@ -166,7 +221,8 @@ def check_prompts(
 ) -> tuple[PromptSet, list[Finding]]:
     """Look for what is wrong with labelled prompts; return them and the rows to look at, the surest first.
 
-    Likely wrong labels need something to hold out: too few prompts or groups, and none are looked for.
+    Likely wrong labels need something to hold out: too few prompts or groups, and none are looked for. Prompts that the
+    encoder was tuned on are not judged, for it knows their labels: name an untuned one to have them judged.
 
     Args:
         path: CSV of labelled prompts; repeats are kept.
@@ -182,11 +238,14 @@ def check_prompts(
         EncoderError: If the encoder cannot be used.
     """
     given = read_prompts(path, tasks=None if own_tasks else TASKS, keep_repeated=True)
-    features = featurize([row.prompt for row in given.rows], OnnxEncoder.load(encoder), cache=cache, progress=progress)
+    served_by = OnnxEncoder.load(encoder)
+    features = featurize([row.prompt for row in given.rows], served_by, cache=cache, progress=progress)
     found = [*find_repeats(given.rows), *find_near_duplicates(given.rows, features.embedding)]
-    if can_be_judged(given.rows):
+    seen = was_seen([row.prompt for row in given.rows], served_by.record.tuning)
+    if can_be_judged([row for row, known in zip(given.rows, seen, strict=True) if not known]):
         tasks, groups = [row.task for row in given.rows], [row.group for row in given.rows]
-        found += find_mislabelled(given.rows, fit_classifier(features, tasks, groups, seed=seed, jobs=jobs))
+        fitted = fit_classifier(features, tasks, groups, seen=seen, seed=seed, jobs=jobs)
+        found += find_mislabelled(given.rows, fitted)
     return given, found
 
 
@@ -206,9 +265,10 @@ def _evaluate(
 ) -> tuple[list[Quality], list[str]]:
     """Judge held-out predictions, the classifier's first, then each baseline's on the same folds."""
     guesses = [fitted.labels[i] for i in fitted.probabilities.argmax(axis=1)]
-    qualities = [judge("classifier", guesses, rows, seed=seed)]
+    judged = [rows[i] for i in fitted.judged]
+    qualities = [judge("classifier", guesses, judged, seed=seed)]
     for name, predict in _baselines(rules).items():
-        qualities.append(judge(name, cross_validated(predict, rows, fitted.folds), rows, seed=seed))
+        qualities.append(judge(name, cross_validated(predict, rows, fitted.folds), judged, seed=seed))
     return qualities, guesses
 
 
@@ -217,12 +277,22 @@ def _collect_metrics(
 ) -> dict[str, float]:
     confidence = fitted.probabilities.max(axis=1)
     right = np.array([fitted.labels[i] for i in fitted.probabilities.argmax(axis=1)]) == [row.task for row in rows]
-    metrics: dict[str, float] = {"n": float(len(rows)), "folds": float(FOLDS), "C": fitted.c}
+    metrics: dict[str, float] = {"n": float(len(rows)), "folds": float(FOLDS)}
+    for part in PARTS:
+        metrics |= {f"C of {part}": fitted.cs[part], f"weight of {part}": fitted.mixture[part]}
     for quality in qualities:
         metrics |= to_metrics(quality.name, quality)
     metrics["calibration error"] = calibration_error(confidence, right)
     metrics["share unsure"] = float((confidence < fitted.threshold).mean())
     return {name: round(value, 6) for name, value in metrics.items()}
+
+
+def _tell_seen(seen: NDArray[np.bool_], fitted: FittedClassifier) -> list[str]:
+    if not seen.any():
+        return []
+    if seen[fitted.judged].any():
+        return ["the encoder was tuned on nearly all of these prompts: the figures held out flatter; measure on others"]
+    return [f"held out were the {len(fitted.judged)} prompts that the encoder was not tuned on"]
 
 
 def _check_tasks(path: Path, rows: Sequence[LabelledPrompt]) -> tuple[str, ...]:

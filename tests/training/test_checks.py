@@ -79,7 +79,15 @@ def test_planted_wrong_labels_are_found_with_the_right_one_suggested(small, enco
 def test_labels_that_agree_with_the_classifier_are_left_alone() -> None:
     rows = [row(str(i), ("math", "qa")[i % 2]) for i in range(40)]
     sure = np.array([[0.9, 0.1], [0.1, 0.9]] * 20)
-    nothing = {"heads": None, "c": 1.0, "temperature": 1.0, "threshold": 0.0, "folds": np.zeros(40, np.int64)}
+    nothing = {
+        "heads": None,
+        "cs": {},
+        "mixture": {},
+        "temperature": 1.0,
+        "threshold": 0.0,
+        "judged": np.arange(40),
+        "folds": np.zeros(40, np.int64),
+    }
     fitted = FittedClassifier(labels=("math", "qa"), probabilities=sure, **nothing)  # type: ignore[arg-type]
     assert find_mislabelled(rows, fitted) == []
     rows[3] = row("3", "math")

@@ -13,15 +13,20 @@ from training import classifier
 from training.classifier import (
     CS,
     FOLDS,
+    PARTS,
     FeatureBlocks,
+    Part,
+    choose_judged,
     choose_threshold,
     default_cache,
     featurize,
     fit_classifier,
+    fit_mixture,
     fit_path,
     fit_temperature,
     head_logits,
     measure_precision,
+    mix_heads,
     split_folds,
 )
 
@@ -66,13 +71,14 @@ def features(texts: list[str], encoder: OnnxEncoder) -> FeatureBlocks:
     return featurize(texts, encoder)
 
 
+@pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("n_labels", [2, 3])
 def test_heads_say_what_scikit_learn_says(
-    spy: type[Spy], features: FeatureBlocks, targets: np.ndarray, n_labels: int
+    spy: type[Spy], features: FeatureBlocks, targets: np.ndarray, n_labels: int, part: Part
 ) -> None:
     rows = np.flatnonzero(targets < n_labels)
-    path = fit_path(features.take(rows), targets[rows], CS, n_labels)
-    assert len(path) == len(spy.said) == len(CS)
+    path = fit_path(features.take(rows), targets[rows], CS[part], n_labels, part)
+    assert len(path) == len(spy.said) == len(CS[part])
     for heads, said in zip(path, spy.said, strict=True):
         assert softmax(head_logits(heads, features.take(rows))) == pytest.approx(said, abs=1e-5)
 
@@ -80,7 +86,8 @@ def test_heads_say_what_scikit_learn_says(
 def test_training_and_serving_compute_the_same_logits(
     features: FeatureBlocks, texts: list[str], targets: np.ndarray, encoder: OnnxEncoder
 ) -> None:
-    heads = fit_path(features, targets, (3.0,), 3)[0]
+    parts = {part: fit_path(features, targets, (3.0,), 3, part)[0] for part in PARTS}
+    heads = mix_heads(parts, {"embedding": 0.6, "words": 0.4})
     served = [heads.logits(text, vector) for text, vector in zip(texts, encoder.encode(texts), strict=True)]
     assert head_logits(heads, features) == pytest.approx(np.array(served, np.float64), abs=1e-4)
 
@@ -88,7 +95,7 @@ def test_training_and_serving_compute_the_same_logits(
 @pytest.mark.parametrize("seen", [(0, 2), (0, 1, 3)])
 def test_a_label_that_was_not_seen_gets_no_chance(features: FeatureBlocks, seen: tuple[int, ...]) -> None:
     targets = np.array(seen)[np.arange(len(features.embedding)) % len(seen)]
-    probabilities = softmax(head_logits(fit_path(features, targets, (1.0,), 4)[0], features))
+    probabilities = softmax(head_logits(fit_path(features, targets, (1.0,), 4, "words")[0], features))
     unseen = [label for label in range(4) if label not in seen]
     assert probabilities[:, unseen].max() < 1e-6
     assert probabilities[:, list(seen)].min() > 1e-6
@@ -100,6 +107,38 @@ def test_the_temperature_of_logits_that_are_three_times_too_large_is_three_times
     targets = np.array([rng.choice(5, p=p) for p in softmax(logits)])
     assert fit_temperature(logits, targets) == pytest.approx(1, abs=0.1)
     assert fit_temperature(3 * logits, targets) == pytest.approx(3 * fit_temperature(logits, targets), rel=1e-3)
+
+
+def test_the_mixture_finds_the_weights_and_the_temperature_that_drew_the_tasks() -> None:
+    rng = np.random.default_rng(0)
+    embedding, words = rng.normal(size=(2, 20_000, 4))
+    targets = np.array([rng.choice(4, p=p) for p in softmax(1.5 * embedding + 0.5 * words)])
+    mixture, temperature = fit_mixture({"embedding": embedding, "words": words}, targets)
+    assert mixture == pytest.approx({"embedding": 0.75, "words": 0.25}, abs=0.02)
+    assert temperature == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_part_that_misleads_weighs_nothing() -> None:
+    targets = np.arange(100) % 2
+    right = np.eye(2)[targets] * np.random.default_rng(0).normal(2, 3, size=(100, 1))
+    mixture, _ = fit_mixture({"embedding": right, "words": -3 * right}, targets)
+    assert mixture == pytest.approx({"embedding": 1.0, "words": 0.0}, abs=1e-6)
+
+
+def test_what_the_encoder_was_tuned_on_is_never_held_out(features: FeatureBlocks, small) -> None:
+    tasks = [row["task"] for row in small.prompts]
+    seen = np.arange(len(tasks)) % 2 == 0
+    fitted = fit_classifier(features, tasks, [str(i) for i in range(len(tasks))], seen=seen, jobs=1)
+    assert fitted.judged.tolist() == np.flatnonzero(~seen).tolist()
+    assert fitted.probabilities.shape == (len(fitted.judged), 3)
+    assert ((fitted.folds == -1) == seen).all()
+
+
+def test_where_all_was_seen_all_is_held_out() -> None:
+    targets, groups = np.arange(20) % 2, [str(i) for i in range(20)]
+    assert choose_judged(targets, groups, np.ones(20, np.bool_)).tolist() == list(range(20))
+    assert choose_judged(targets, groups, np.arange(20) > 3).tolist() == list(range(20))  # four are too few to split
+    assert choose_judged(targets, groups, np.arange(20) > 11).tolist() == list(range(12))
 
 
 def test_the_threshold_is_the_highest_below_which_at_most_a_third_is_right() -> None:
@@ -152,7 +191,7 @@ def test_held_out_probabilities_do_not_look_at_the_held_out_tasks(features: Feat
     groups = [str(i) for i in range(len(tasks))]
     fitted = fit_classifier(features, tasks, groups, jobs=1)
     assert fitted.labels == ("coding", "math", "translation")
-    assert fitted.c in CS
+    assert all(fitted.cs[part] in CS[part] for part in PARTS)
     assert fitted.probabilities.sum(axis=1) == pytest.approx(1)
     right = np.array([fitted.labels[i] for i in fitted.probabilities.argmax(axis=1)]) == tasks
     assert 0.5 < right.mean() <= 1

@@ -42,7 +42,7 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     seen: str
 
 
-class EncoderRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class EncoderRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What has to be known of an encoder besides its two files; stands beside them as `encoder.json`.
 
     Attributes:

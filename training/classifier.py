@@ -35,7 +35,7 @@ _SURFACE_SCALE = 0.05
 # A bucket that occurs once in the training prompts tells nothing that generalises, and makes the fit slow.
 _MIN_OCCURRENCES = 2
 _UNSEEN_LOGIT = -30.0
-_MOST_SCALE = 20.0
+_SCALES = (0.025, 20.0)
 _POOR_ACCURACY = 1 / 3
 _TOLERANCE, _MAX_ITERATIONS = 1e-4, 5000
 
@@ -200,10 +200,8 @@ def fit_classifier(
 def choose_judged(targets: NDArray[np.int64], groups: Sequence[str], seen: NDArray[np.bool_] | None) -> NDArray[np.int64]:
     """Return the rows to hold out in turn: those not seen; all of them where those are too few to split."""
     unseen = np.arange(len(targets)) if seen is None else np.flatnonzero(~seen)
-    enough = (
-        len(unseen) and np.bincount(targets[unseen]).max() >= FOLDS and len({groups[i] for i in unseen.tolist()}) >= FOLDS
-    )
-    return unseen if enough else np.arange(len(targets))
+    fewest = min(np.bincount(targets[unseen]).max(initial=0), len({groups[i] for i in unseen.tolist()}))
+    return unseen if fewest >= FOLDS else np.arange(len(targets))
 
 
 def _choose_c(part: Part, path: NDArray[np.float64], targets: NDArray[np.int64]) -> tuple[float, NDArray[np.float64]]:
@@ -228,9 +226,9 @@ def fit_mixture(logits: Mapping[Part, NDArray[np.float64]], targets: NDArray[np.
         slope = (probabilities * stacked).sum(axis=2) - right
         return log_loss(probabilities, targets), slope.mean(axis=1)
 
-    bounds = [(0.0, _MOST_SCALE)] * len(PARTS)  # convex in the scales: any start finds the one minimum
+    bounds = [_SCALES] * len(PARTS)  # convex in the scales: any start finds the one minimum
     scales = minimize(loss, np.full(len(PARTS), 1 / len(PARTS)), jac=True, bounds=bounds, method="L-BFGS-B").x
-    total = max(float(scales.sum()), 1 / _MOST_SCALE)
+    total = float(scales.sum())
     return {part: float(scale / total) for part, scale in zip(PARTS, scales, strict=True)}, 1 / total
 
 

@@ -110,10 +110,8 @@ def finetune(
 
 def was_seen(texts: Sequence[str], tuning: Tuning | None) -> NDArray[np.bool_]:
     """Return which texts an encoder was tuned on, shape (len(texts),): on those it looks better than it is."""
-    if tuning is None:
-        return np.zeros(len(texts), np.bool_)
-    seen: NDArray[np.bool_] = np.isin(_fingerprint(texts), np.frombuffer(base64.b64decode(tuning.seen), "<u4"))
-    return seen
+    seen = frozenset(np.frombuffer(base64.b64decode(tuning.seen), "<u4").tolist()) if tuning else frozenset()
+    return np.array([number in seen for number in _fingerprint(texts).tolist()], np.bool_)
 
 
 def _fingerprint(texts: Sequence[str]) -> NDArray[np.uint32]:

@@ -81,19 +81,22 @@ class TaskOracle:
     def predict(self, text: str) -> TaskPrediction:
         """Return the task of a text.
 
-        A rule decides where the classifier guesses otherwise and is less sure than the rules are precise; its word is mixed
-        with the classifier's, weighted by that precision. Where neither is sure, the classifier's probabilities only hedge.
+        A rule is asked only where the classifier is missing or unsure, and the two count alike then (a linear opinion pool;
+        Stone, 1961, Annals of Mathematical Statistics 32:1339-1342): a prompt hard for the one is harder than most for the
+        other. Where no rule fits either, the classifier's probabilities only hedge.
         """
         known, mixture = self._classify(text)
         confidence = float(mixture.max(initial=0.0)) if known else 0.0
         guess = int(mixture.argmax()) if known else None
         sure = self.classifier is not None and known and confidence >= self.classifier.threshold
-        named = self.rule_for(text) if confidence < self.rules.precision else None
-        if named is None or (sure and named == guess):
+        named = None if sure else self.rule_for(text)
+        if named is None:
             return self._settle(mixture, guess, "classifier" if sure else "default")
-        mixture = (1 - self.rules.precision) * mixture
-        mixture[named] += self.rules.precision
-        return self._settle(mixture, named, "keywords")
+        by_rule = np.full(len(self.labels), (1 - self.rules.precision) / len(self.labels))
+        by_rule[named] += self.rules.precision
+        pooled = (by_rule + mixture) / 2 if known and self.classifier is not None else by_rule
+        winner = int(pooled.argmax())
+        return self._settle(pooled, winner, "keywords" if winner == named else "default")
 
     def rule_for(self, text: str) -> int | None:
         """Return the label that the keyword rules name for a text; None where none fits."""

@@ -378,7 +378,7 @@ def _check_max_cost(max_cost_usd: float | None) -> float | None:
 
 def _tell_source(prediction: TaskPrediction, *, has_classifier: bool) -> str:
     if prediction.source == "keywords":
-        why = "the classifier is less sure than a keyword rule" if has_classifier else "there is no classifier, a rule fits"
+        why = "the classifier is unsure, a keyword rule fits" if has_classifier else "there is no classifier, a rule fits"
         return f"{why}: {prediction.task}"
     why = "the classifier is unsure" if has_classifier else "there is no classifier"
     return f"{why} and no keyword rule fits: all tasks count by their probabilities"

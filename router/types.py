@@ -93,8 +93,7 @@ class TaskPrediction:
         task: The most likely task; None when nothing at all speaks for any.
         confidence: Its probability, in [0, 1].
         probabilities: One per task, summing to 1.
-        source: `classifier`; `keywords` where it is missing, or less sure than a rule that fits; `default` where neither
-            is sure.
+        source: `classifier`; `keywords` where it is missing or unsure and a rule fits; `default` where neither is sure.
     """
 
     task: str | None

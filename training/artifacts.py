@@ -33,7 +33,8 @@ from router.keywords import KeywordRules
 from router.types import ModelProfile
 from training.classifier import FOLDS, FittedClassifier
 from training.datasets import DatasetError
-from training.evaluate import Quality
+from training.evaluate import Quality, TaskQuality
+from training.report import table_qualities, table_tasks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,14 +55,14 @@ class Training:
         manifest: The manifest of the folder.
         profiles: The models.
         qualities: The classifier's, held out, and the baselines' on the same folds.
-        tasks: n, precision and recall by task, held out.
+        tasks: Of each task, held out.
         notes: What a reader should know of the data.
     """
 
     manifest: Manifest
     profiles: Sequence[ModelProfile]
     qualities: Sequence[Quality]
-    tasks: Mapping[str, tuple[int, float, float]]
+    tasks: Sequence[TaskQuality]
     notes: Sequence[str]
 
 
@@ -175,16 +176,12 @@ def write_report(training: Training) -> str:
         f"{FOLDS}-fold cross-validation by group, n = {training.qualities[0].n}, seed {manifest.seed}, "
         "95 % bootstrap intervals:",
         "",
-        "| | accuracy | macro-F1 |",
-        "|---|---|---|",
-        *(f"| {q.name} | {q.accuracy} | {q.macro_f1} |" for q in training.qualities),
+        *table_qualities(training.qualities),
         "",
         f"Expected calibration error {manifest.metrics['calibration error']:.3f}; unsure below a confidence of "
         f"{manifest.threshold:.2f} ({manifest.metrics['share unsure']:.0%} of the prompts).",
         "",
-        "| task | n | precision | recall |",
-        "|---|---|---|---|",
-        *(f"| {task} | {n} | {precision:.2f} | {recall:.2f} |" for task, (n, precision, recall) in training.tasks.items()),
+        *table_tasks(training.tasks),
         "",
         f"## Models ({len(training.profiles)})",
         "",

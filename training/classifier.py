@@ -71,6 +71,7 @@ class FittedClassifier:
         temperature: What the mixed logits are divided by.
         threshold: Confidence below which a prediction counts as unsure.
         judged: The rows that were held out in turn, ascending: all but those that the encoder was tuned on.
+        parts: The held-out logits of each part by itself, shape (len(judged), labels).
         probabilities: Their calibrated out-of-fold probabilities, shape (len(judged), labels).
         folds: The fold in which each training prompt was held out, shape (n,); −1 where it never was.
     """
@@ -82,6 +83,7 @@ class FittedClassifier:
     temperature: float
     threshold: float
     judged: NDArray[np.int64]
+    parts: Mapping[Part, NDArray[np.float64]]
     probabilities: NDArray[np.float64]
     folds: NDArray[np.int64]
 
@@ -192,6 +194,7 @@ def fit_classifier(
         temperature=temperature,
         threshold=choose_threshold(probabilities, targets[judged]),
         judged=judged,
+        parts=logits,
         probabilities=probabilities,
         folds=folds,
     )

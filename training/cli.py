@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
     from training.checks import Finding
     from training.datasets import LabelledPrompt
     from training.encoders import Precision
-    from training.evaluate import Quality
+    from training.evaluate import Evaluation, Quality, TaskQuality
     from training.finetune import Objective, Tuned
 
 _BASE = "sentence-transformers/all-MiniLM-L6-v2"
@@ -113,6 +111,7 @@ def _tune_for(out: Path, prompts: Path, *, base: str, own_tasks: bool, seed: int
 @click.option("--by", type=click.Choice(["task", "source"]), help="A table for each of them besides.")
 @_own_tasks_option
 @_seed_option
+@_path_option("--out", help="Folder to write evaluation.json, .md and .png to; needs the extra `plots`.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def evaluate(
     *,
@@ -122,29 +121,41 @@ def evaluate(
     by: str | None,
     own_tasks: bool,
     seed: int,
+    out: Path | None,
     as_json: bool,
 ) -> None:
     """Say how often a model folder tells the task of labelled prompts, beside baselines."""
+    from training.classifier import default_cache
     from training.datasets import TASKS, read_prompts
     from training.pipeline import evaluate_folder
+    from training.report import to_json, write_evaluation
+
+    if out:
+        import matplotlib  # noqa: F401 - missing, it should be told before the work
 
     tasks = None if own_tasks else TASKS
     given = read_prompts(prompts, tasks=tasks)
-    qualities, predictions = evaluate_folder(
-        model or find_artifact(), given, train_on=read_prompts(train_on, tasks=tasks) if train_on else None, seed=seed
+    if not given.rows:
+        raise click.UsageError(f"{prompts} holds no prompts; there is nothing to evaluate on")
+    evaluation, guesses = evaluate_folder(
+        model or find_artifact(),
+        given,
+        train_on=read_prompts(train_on, tasks=tasks) if train_on else None,
+        seed=seed,
+        cache=default_cache(),
+        progress=_show_progress,
     )
+    written = write_evaluation(out, evaluation, prompts.name) if out else []
     if as_json:
-        click.echo(json.dumps({"seed": seed, "prompts": prompts.name, "results": [asdict(q) for q in qualities]}, indent=2))
+        click.echo(to_json(evaluation, prompts.name))
         return
-    click.echo(
-        "\n".join(
-            [f"{prompts.name}: n {len(given.rows)}, seed {seed}, 95 % bootstrap intervals", *_tell_qualities(qualities)]
-        )
-    )
+    click.echo("\n".join([f"{prompts.name}: n {evaluation.n}, seed {seed}, 95 % bootstrap intervals", *_tell(evaluation)]))
     if by == "task":
-        click.echo("\n".join(_tell_tasks(predictions["router"], given.rows)))
+        click.echo("\n".join(["", *_tell_tasks(evaluation.tasks)]))
     elif by == "source":
-        click.echo("\n".join(_tell_sources(predictions, given.rows)))
+        click.echo("\n".join(_tell_sources(guesses, given.rows)))
+    for path in written:
+        click.echo(path)
 
 
 @app.command()
@@ -270,7 +281,7 @@ def main() -> NoReturn:
     try:
         run(app)
     except ImportError as error:
-        click.echo(f"error: {error}; pip install 'contextual-llm-router[train]'", err=True)
+        click.echo(f"error: {error}; pip install 'contextual-llm-router[train,plots]'", err=True)
         sys.exit(USAGE)
 
 
@@ -297,11 +308,11 @@ def _describe_tuning(tuned: Tuned) -> str:
 
 def _describe_training(training: Training, out: Path) -> str:
     manifest = training.manifest
-    first = training.qualities[0]
     best = sorted(training.profiles, key=lambda profile: -_mean_quality(profile.quality.values()))[:5]
     return "\n".join(
         [
-            f"{out}: {first.n} prompts, {len(manifest.labels)} tasks, {len(training.profiles)} models",
+            f"{out}: {manifest.training_data[0].rows} prompts, {len(manifest.labels)} tasks, "
+            f"{len(training.profiles)} models",
             *(f"note: {note}" for note in training.notes),
             "",
             f"held out, {int(manifest.metrics['folds'])} folds by group, seed {manifest.seed}, 95 % bootstrap intervals:",
@@ -312,11 +323,10 @@ def _describe_training(training: Training, out: Path) -> str:
             ),
             f"calibration error {manifest.metrics['calibration error']:.3f}, unsure below {manifest.threshold:.2f}",
             "",
-            f"{'task':16} {'n':>5}  precision  recall   best models",
-            *(
-                f"{task:16} {n:5}  {precision:9.2f}  {recall:6.2f}   {_tell_best(training, task)}"
-                for task, (n, precision, recall) in training.tasks.items()
-            ),
+            *_tell_tasks(training.tasks),
+            "",
+            "best models",
+            *(f"{task.task:16} {_tell_best(training, task.task)}" for task in training.tasks),
             "",
             f"best over all tasks: {', '.join(profile.name for profile in best)}",
         ]
@@ -345,12 +355,20 @@ def _tell_qualities(qualities: Sequence[Quality]) -> list[str]:
     ]
 
 
-def _tell_tasks(predicted: Sequence[str | None], rows: Sequence[LabelledPrompt]) -> list[str]:
-    from training.evaluate import by_task
+def _tell(evaluation: Evaluation) -> list[str]:
+    deciders = ", ".join(
+        f"{name} {share.n / evaluation.n:.0%} (accuracy {share.accuracy:.2f})" for name, share in evaluation.deciders.items()
+    )
+    return [
+        *_tell_qualities(evaluation.qualities),
+        f"router: among two {evaluation.top2}, calibration error {evaluation.calibration_error}",
+        f"settled by: {deciders}",
+    ]
 
-    return ["", f"{'task':16} {'n':>5}  precision  recall"] + [
-        f"{task:16} {n:5}  {precision:9.2f}  {recall:6.2f}"
-        for task, (n, precision, recall) in by_task(predicted, rows).items()
+
+def _tell_tasks(tasks: Sequence[TaskQuality]) -> list[str]:
+    return [f"{'task':16} {'n':>5}  {'precision':20}  {'recall':20}  F1"] + [
+        f"{task.task:16} {task.n:5}  {task.precision}  {task.recall}  {task.f1}" for task in tasks
     ]
 
 

@@ -1,4 +1,4 @@
-"""How good a task classifier is: accuracy, macro-F1, calibration, with intervals, beside baselines."""
+"""How good a task classifier is: accuracy, F1, calibration, risk and coverage, with intervals, beside baselines."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from router.keywords import KeywordRules
+from router.types import TaskPrediction
 from training.datasets import LabelledPrompt
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 RESAMPLES = 1000
 _BINS = 15
+_COVERAGES = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,134 @@ class Quality:
     macro_f1: Interval
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskQuality:
+    """How well one task is told.
+
+    Attributes:
+        task: Its name.
+        n: Prompts of it.
+        precision: Share of the guesses of it that are right; 0 where it is never guessed.
+        recall: Share of its prompts that are told.
+        f1: Harmonic mean of both.
+    """
+
+    task: str
+    n: int
+    precision: Interval
+    recall: Interval
+    f1: Interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """Some of the predictions: how many, how sure they were on average, which share is right."""
+
+    n: int
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """What can be said of a router's predictions of n labelled prompts.
+
+    Attributes:
+        n: How many.
+        seed: Of the bootstrap.
+        qualities: The router's first, then each baseline's.
+        top2: Share whose task is among the two likeliest.
+        tasks: Each task that occurs, most frequent first.
+        guessable: The columns of the confusion matrix: every task, then what was not told at all.
+        confusion: Prompts of each of `tasks` (rows) by what was guessed (columns).
+        calibration_error: Expected calibration error over 15 equal-width bins.
+        calibration: Those of the bins that are not empty, by confidence.
+        risk_coverage: The surest 5 %, 10 % … 100 % of the predictions (El-Yaniv and Wiener, 2010, JMLR 11:1605-1641);
+            `confidence` is that of the least sure among them.
+        deciders: By what settled the task: `classifier`, `keywords`, `default` (unsure).
+    """
+
+    n: int
+    seed: int
+    qualities: Sequence[Quality]
+    top2: Interval
+    tasks: Sequence[TaskQuality]
+    guessable: Sequence[str]
+    confusion: Sequence[Sequence[int]]
+    calibration_error: Interval
+    calibration: Sequence[Share]
+    risk_coverage: Sequence[Share]
+    deciders: Mapping[str, Share]
+
+
+def evaluate(
+    predictions: Sequence[TaskPrediction],
+    rows: Sequence[LabelledPrompt],
+    *,
+    baselines: Mapping[str, Sequence[str | None]] | None = None,
+    seed: int = 0,
+) -> Evaluation:
+    """Compare a router's predictions, and baselines' guesses by name, with the labels; both in the order of the rows."""
+    guesses = [prediction.task for prediction in predictions]
+    named = {"router": guesses, **(baselines or {})}
+    right = np.array([guess == row.task for guess, row in zip(guesses, rows, strict=True)])
+    near = np.array([row.task in _likeliest(p, 2) for p, row in zip(predictions, rows, strict=True)])
+    confidence = np.array([prediction.confidence for prediction in predictions])
+    told = np.array([prediction.source for prediction in predictions])
+    tasks = tasks_by_size(rows)
+    guessable = [*tasks, *sorted({guess for guess in guesses if guess is not None} - set(tasks)), "none"]
+    matrix = np.zeros((len(tasks), len(guessable)), np.int64)
+    for row, guess in zip(rows, guesses, strict=True):
+        matrix[tasks.index(row.task), guessable.index(guess or "none")] += 1
+    return Evaluation(
+        n=len(rows),
+        seed=seed,
+        qualities=[judge(name, guess, rows, seed=seed) for name, guess in named.items()],
+        top2=bootstrap(lambda sample: float(near[sample].mean()), len(rows), seed=seed),
+        tasks=by_task(guesses, rows, seed=seed),
+        guessable=guessable,
+        confusion=matrix.tolist(),
+        calibration_error=bootstrap(
+            lambda sample: calibration_error(confidence[sample], right[sample]), len(rows), seed=seed
+        ),
+        calibration=[_share(confidence, right, bin_) for bin_ in _bins(confidence)],
+        risk_coverage=_trace_risk(confidence, right),
+        deciders={
+            source: _share(confidence, right, np.flatnonzero(told == source)) for source in sorted(set(told.tolist()))
+        },
+    )
+
+
+def _likeliest(prediction: TaskPrediction, n: int) -> list[str]:
+    """Return the task told and those that come next."""
+    probabilities = prediction.probabilities
+    return sorted(probabilities, key=lambda task: (task != prediction.task, -probabilities[task]))[:n]
+
+
+def tasks_by_size(rows: Sequence[LabelledPrompt]) -> list[str]:
+    """Return the tasks that occur, most frequent first."""
+    return [task for task, _ in Counter(row.task for row in rows).most_common()]
+
+
+def _bins(confidence: NDArray[np.float64]) -> list[NDArray[np.int64]]:
+    """Return the rows of each equal-width bin that is not empty."""
+    bins = np.minimum((confidence * _BINS).astype(np.int64), _BINS - 1)
+    return [np.flatnonzero(bins == b) for b in np.unique(bins)]
+
+
+def _share(confidence: NDArray[np.float64], right: NDArray[np.bool_], rows: NDArray[np.int64]) -> Share:
+    return Share(n=len(rows), confidence=float(confidence[rows].mean()), accuracy=float(right[rows].mean()))
+
+
+def _trace_risk(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> list[Share]:
+    order = np.argsort(-confidence, kind="stable")
+    sizes = np.unique(np.ceil(np.arange(1, _COVERAGES + 1) / _COVERAGES * len(order)).astype(np.int64))
+    return [
+        Share(n=n, confidence=float(confidence[order[n - 1]]), accuracy=float(right[order[:n]].mean()))
+        for n in sizes.tolist()
+    ]
+
+
 def judge(name: str, predicted: Sequence[str | None], rows: Sequence[LabelledPrompt], *, seed: int = 0) -> Quality:
     """Compare predictions with labels; intervals by the percentile bootstrap over prompts (1,000 resamples)."""
     right = np.array([guess == row.task for guess, row in zip(predicted, rows, strict=True)])
@@ -74,30 +204,34 @@ def judge(name: str, predicted: Sequence[str | None], rows: Sequence[LabelledPro
 
 def bootstrap(statistic: Callable[[NDArray[np.int64]], float], n: int, *, seed: int) -> Interval:
     """Return a statistic of all n rows with its 95 % percentile interval (Efron and Tibshirani, 1993, section 13.3)."""
+    return _bootstrap_each(lambda sample: np.array([statistic(sample)]), n, seed=seed)[0]
+
+
+def _bootstrap_each(statistics: Callable[[NDArray[np.int64]], NDArray[np.float64]], n: int, *, seed: int) -> list[Interval]:
     rng = np.random.default_rng(seed)
-    resampled = [statistic(rng.integers(0, n, n)) for _ in range(RESAMPLES)]
-    low, high = np.percentile(resampled, [2.5, 97.5])
-    return Interval(value=statistic(np.arange(n)), low=float(low), high=float(high))
+    values = statistics(np.arange(n))
+    lows, highs = np.percentile([statistics(rng.integers(0, n, n)) for _ in range(RESAMPLES)], [2.5, 97.5], axis=0)
+    return [
+        Interval(value=value, low=low, high=high)
+        for value, low, high in zip(values.tolist(), lows.tolist(), highs.tolist(), strict=True)
+    ]
 
 
 def f1_scores(truth: NDArray[np.int64], guess: NDArray[np.int64], n_tasks: int) -> NDArray[np.float64]:
     """Return 2·TP / (2·TP + FP + FN) of each task that occurs in `truth`; guesses outside [0, n_tasks) count as wrong."""
-    actual = np.bincount(truth, minlength=n_tasks)[:n_tasks]
-    guessed = np.bincount(guess, minlength=n_tasks)[:n_tasks]
-    hits = np.bincount(truth[truth == guess], minlength=n_tasks)[:n_tasks]
-    occurs = actual > 0
-    return np.asarray((2 * hits / np.maximum(actual + guessed, 1))[occurs], np.float64)
+    actual, guessed, hits = _counts(truth, guess, n_tasks)
+    return np.asarray((2 * hits / np.maximum(actual + guessed, 1))[actual > 0], np.float64)
+
+
+def _counts(truth: NDArray[np.int64], guess: NDArray[np.int64], n_tasks: int) -> tuple[NDArray[np.int64], ...]:
+    """Return how often each task is right, is guessed, and is both."""
+    return tuple(np.bincount(rows, minlength=n_tasks)[:n_tasks] for rows in (truth, guess, truth[truth == guess]))
 
 
 def calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
     """Return the expected calibration error over 15 equal-width bins (Guo et al., 2017, equation 3)."""
-    bins = np.minimum((confidence * _BINS).astype(np.int64), _BINS - 1)
-    gaps = [
-        abs(confidence[bins == b].mean() - right[bins == b].mean()) * (bins == b).mean()
-        for b in range(_BINS)
-        if (bins == b).any()
-    ]
-    return float(sum(gaps))
+    gaps = [abs(confidence[rows].mean() - right[rows].mean()) * len(rows) for rows in _bins(confidence)]
+    return float(sum(gaps) / len(confidence))
 
 
 def predict_majority(train: Sequence[LabelledPrompt], rows: Sequence[LabelledPrompt]) -> list[str]:
@@ -128,14 +262,25 @@ def predict_by_tfidf(train: Sequence[LabelledPrompt], rows: Sequence[LabelledPro
     return [str(task) for task in model.predict([row.prompt for row in rows])]
 
 
-def by_task(predicted: Sequence[str | None], rows: Sequence[LabelledPrompt]) -> dict[str, tuple[int, float, float]]:
-    """Return n, precision and recall of each task that occurs, most frequent first."""
-    guessed = Counter(predicted)
-    hits = Counter(row.task for guess, row in zip(predicted, rows, strict=True) if guess == row.task)
-    return {
-        task: (n, hits[task] / guessed[task] if guessed[task] else 0.0, hits[task] / n)
-        for task, n in Counter(row.task for row in rows).most_common()
-    }
+def by_task(predicted: Sequence[str | None], rows: Sequence[LabelledPrompt], *, seed: int = 0) -> list[TaskQuality]:
+    """Judge each task that occurs, most frequent first; intervals as those of `judge`."""
+    tasks = tasks_by_size(rows)
+    truth = np.array([tasks.index(row.task) for row in rows])
+    guess = np.array([tasks.index(p) if p in tasks else len(tasks) for p in predicted])
+
+    def figures(sample: NDArray[np.int64]) -> NDArray[np.float64]:
+        actual, guessed, hits = _counts(truth[sample], guess[sample], len(tasks))
+        parts = (hits / np.maximum(guessed, 1), hits / np.maximum(actual, 1), 2 * hits / np.maximum(actual + guessed, 1))
+        return np.concatenate(parts)
+
+    intervals = _bootstrap_each(figures, len(rows), seed=seed)
+    sizes = np.bincount(truth, minlength=len(tasks)).tolist()
+    return [
+        TaskQuality(task=task, n=n, precision=precision, recall=recall, f1=f1)
+        for task, n, precision, recall, f1 in zip(
+            tasks, sizes, *(intervals[i * len(tasks) : (i + 1) * len(tasks)] for i in range(3)), strict=True
+        )
+    ]
 
 
 def cross_validated(

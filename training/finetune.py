@@ -111,17 +111,18 @@ def finetune(
 def was_seen(texts: Sequence[str], tuning: Tuning | None) -> NDArray[np.bool_]:
     """Return which texts an encoder was tuned on, shape (len(texts),): on those it looks better than it is."""
     seen = frozenset(np.frombuffer(base64.b64decode(tuning.seen), "<u4").tolist()) if tuning else frozenset()
-    return np.array([number in seen for number in _fingerprint(texts).tolist()], np.bool_)
+    return np.array([number in seen for number in _fingerprint(texts)], np.bool_)
 
 
-def _fingerprint(texts: Sequence[str]) -> NDArray[np.uint32]:
-    return np.array([zlib.crc32(text.encode("utf-8", "replace")) for text in texts], "<u4")
+def _fingerprint(texts: Sequence[str]) -> list[int]:
+    return [zlib.crc32(text.encode("utf-8", "replace")) for text in texts]
 
 
 def _hold_out(prompts: PromptSet, targets: NDArray[np.int64], *, seed: int) -> NDArray[np.bool_]:
     """Return which rows to hold out: a tenth by group, tasks spread evenly."""
     share = max(_HELD_OUT_SHARE, min(_HELD_OUT_MOST, _HELD_OUT_PROMPTS / len(targets)))
-    return split_folds(targets, [row.group for row in prompts.rows], seed=seed, n=round(1 / share)) == 0
+    folds = split_folds(targets, [row.group for row in prompts.rows], seed=seed, n=round(1 / share))
+    return np.asarray(folds == 0, np.bool_)
 
 
 @dataclass
@@ -200,7 +201,7 @@ class _Run:
                 layers=len(_layers(self._model)),
                 epochs=best + 1,
                 seed=self._recipe.seed,
-                seen=base64.b64encode(np.unique(_fingerprint(kept)).tobytes()).decode(),
+                seen=base64.b64encode(np.array(sorted(set(_fingerprint(kept))), "<u4").tobytes()).decode(),
             ),
             log_loss=state.losses,
             accuracy=state.accuracies,

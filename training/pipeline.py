@@ -32,19 +32,23 @@ from training.checks import Finding, can_be_judged, find_mislabelled, find_near_
 from training.classifier import (
     FOLDS,
     PARTS,
+    FeatureBlocks,
     FittedClassifier,
     featurize,
     fit_classifier,
+    fit_path,
     head_logits,
     measure_precision,
 )
 from training.datasets import TASKS, DatasetError, LabelledPrompt, PromptSet, read_benchmark, read_prompts
 from training.encoders import PARITY_PROMPTS, Conversion, Precision, convert_encoder, parity_prompts
 from training.evaluate import (
+    Evaluation,
     Quality,
     by_task,
     calibration_error,
     cross_validated,
+    evaluate,
     judge,
     predict_by_keywords,
     predict_by_tfidf,
@@ -133,7 +137,7 @@ def train(
         ),
         profiles=profiles,
         qualities=qualities,
-        tasks=by_task(guesses, judged),
+        tasks=by_task(guesses, judged, seed=seed),
         notes=(*labelled.notes, *_tell_seen(seen, fitted)),
     )
     write_artifact(out, training, fitted, rules, served_by, encoder)
@@ -189,24 +193,35 @@ def tune_encoder(
 
 
 def evaluate_folder(
-    model: Path, prompts: PromptSet, *, train_on: PromptSet | None, seed: int = 0
-) -> tuple[list[Quality], dict[str, list[str | None]]]:
-    """Judge a model folder on labelled prompts, beside baselines; return the judgements and all predictions by name.
+    model: Path,
+    prompts: PromptSet,
+    *,
+    train_on: PromptSet | None,
+    seed: int = 0,
+    cache: Path | None = None,
+    progress: Progress = iter,
+) -> tuple[Evaluation, dict[str, list[str | None]]]:
+    """Judge a model folder on labelled prompts, beside baselines; return the judgement and all guesses by name.
 
     Args:
         model: The folder.
         prompts: The prompts to predict.
-        train_on: What the baselines learn from; None: keyword rules are the only baseline.
+        train_on: What the baselines learn from; None: there are none.
         seed: Of the bootstrap.
+        cache: See `train`.
+        progress: Wraps the prompts while they are encoded.
     """
     artifact = load_artifact(model)
     oracle = TaskOracle(labels=tuple(artifact.manifest.labels), classifier=artifact.classifier, rules=artifact.rules)
-    predictions: dict[str, list[str | None]] = {"router": [oracle.predict(row.prompt).task for row in prompts.rows]}
+    predictions = [oracle.predict(text) for text in progress([row.prompt for row in prompts.rows])]
+    baselines: dict[str, list[str | None]] = {}
     if train_on is not None:
-        predictions |= {
-            name: list(predict(train_on.rows, prompts.rows)) for name, predict in _baselines(artifact.rules).items()
-        }
-    return [judge(name, guesses, prompts.rows, seed=seed) for name, guesses in predictions.items()], predictions
+        served_by = OnnxEncoder.load(model / "encoder")
+        alone = partial(_predict_by_embedding, partial(featurize, encoder=served_by, cache=cache, progress=progress))
+        predict_by = {"embedding + LR": alone} | _baselines(artifact.rules)
+        baselines = {name: list(predict(train_on.rows, prompts.rows)) for name, predict in predict_by.items()}
+    evaluation = evaluate(predictions, prompts.rows, baselines=baselines, seed=seed)
+    return evaluation, {"router": [prediction.task for prediction in predictions]} | baselines
 
 
 def check_prompts(
@@ -252,6 +267,21 @@ def check_prompts(
 Predict = Callable[[Sequence[LabelledPrompt], Sequence[LabelledPrompt]], Sequence[str]]
 
 
+def _predict_by_embedding(
+    featurize_cached: Callable[[Sequence[str]], FeatureBlocks],
+    train: Sequence[LabelledPrompt],
+    rows: Sequence[LabelledPrompt],
+) -> list[str]:
+    """Predict by a logistic regression on the encoder's embeddings alone."""
+    labels = sorted({row.task for row in train})
+    if len(labels) < 2:  # noqa: PLR2004 - nothing to tell apart
+        return predict_majority(train, rows)
+    targets = np.array([labels.index(row.task) for row in train])
+    known, asked = (featurize_cached([row.prompt for row in some]) for some in (train, rows))
+    (heads,) = fit_path(known, targets, (1.0,), len(labels), "embedding")
+    return [labels[i] for i in head_logits(heads, asked).argmax(axis=1)]
+
+
 def _baselines(rules: KeywordRules) -> dict[str, Predict]:
     return {
         "TF-IDF + LR": predict_by_tfidf,
@@ -267,6 +297,9 @@ def _evaluate(
     guesses = [fitted.labels[i] for i in fitted.probabilities.argmax(axis=1)]
     judged = [rows[i] for i in fitted.judged]
     qualities = [judge("classifier", guesses, judged, seed=seed)]
+    for part, logits in fitted.parts.items():
+        alone = [fitted.labels[i] for i in logits.argmax(axis=1)]
+        qualities.append(judge(f"{part} alone", alone, judged, seed=seed))
     for name, predict in _baselines(rules).items():
         qualities.append(judge(name, cross_validated(predict, rows, fitted.folds), judged, seed=seed))
     return qualities, guesses

@@ -57,27 +57,35 @@ def test_confidence_at_the_threshold_is_sure() -> None:
     assert even.predict("never seen").source == "classifier"
 
 
-def test_an_unsure_classifier_is_mixed_with_a_rule_by_the_rules_precision() -> None:
+def test_an_unsure_classifier_and_a_rule_count_alike() -> None:
     prediction = ORACLE.predict("a poem?")
     assert (prediction.task, prediction.source) == ("writing", "keywords")
-    assert prediction.probabilities == pytest.approx({"coding": 0.1, "math": 0.1, "writing": 0.8})
-    assert prediction.confidence == pytest.approx(0.8)
+    # The rule says 1/12, 1/12, 10/12, the classifier 0.4, 0.4, 0.2.
+    assert prediction.probabilities == pytest.approx({"coding": 0.2417, "math": 0.2417, "writing": 0.5167}, abs=1e-4)
+    assert prediction.confidence == pytest.approx(0.5167, abs=1e-4)
 
 
 @pytest.mark.parametrize(
     ("probabilities", "task", "source"),
     [
-        ((0.2, 0.74, 0.06), "writing", "keywords"),  # sure, but less than the rules are precise
-        ((0.2, 0.04, 0.76), "writing", "classifier"),  # the rule agrees
-        ((0.2, 0.76, 0.04), "math", "classifier"),  # surer than the rules are precise
+        ((0.2, 0.61, 0.19), "math", "classifier"),  # sure
+        ((0.2, 0.59, 0.21), "writing", "keywords"),
+        ((0.2, 0.21, 0.59), "writing", "keywords"),  # the rule agrees
     ],
 )
-def test_a_rule_overrules_a_guess_that_is_less_sure_than_rules_are_precise(
+def test_a_rule_is_asked_only_where_the_classifier_is_unsure(
     probabilities: tuple[float, float, float], task: str, source: str
 ) -> None:
     oracle = TaskOracle(labels=LABELS, classifier=classifier({"poem": probabilities}, threshold=0.6), rules=RULES)
     prediction = oracle.predict("poem")
     assert (prediction.task, prediction.source) == (task, source)
+
+
+def test_a_rule_of_little_precision_does_not_outweigh_the_guess() -> None:
+    poor = KeywordRules(precision=0.1, phrases=RULES.phrases)
+    oracle = TaskOracle(labels=LABELS, classifier=classifier({"poem": (0.2, 0.59, 0.21)}, threshold=0.6), rules=poor)
+    prediction = oracle.predict("poem")
+    assert (prediction.task, prediction.source) == ("math", "default")
 
 
 @pytest.mark.parametrize("text", ["hm", "recipe"])  # no rule; a rule for a task that nobody asked to tell apart

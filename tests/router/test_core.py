@@ -206,7 +206,7 @@ def test_what_the_classifier_did_not_decide_is_told() -> None:
     assert router.route("hm").reasons == (
         "the classifier is unsure and no keyword rule fits: all tasks count by their probabilities",
     )
-    assert router.route("some poem").reasons == ("the classifier is less sure than a keyword rule: writing",)
+    assert router.route("some poem").reasons == ("the classifier is unsure, a keyword rule fits: writing",)
     alone = Router([PLAIN], problems=["the encoder is gone"]).route("hm")
     assert alone.reasons[0] == "the encoder is gone"
     assert alone.reasons[1].startswith("there is no classifier and no keyword rule fits")

@@ -1,0 +1,91 @@
+"""Pictures of an evaluation: confusion matrix, calibration, risk and coverage. Needs matplotlib, the extra `plots`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from training.evaluate import Evaluation
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_DARK = 0.5
+_MOST_NUMBERED = 30
+_INK, _ACCENT, _FAINT = "#222222", "#1f77b4", "#999999"
+
+
+def plot_evaluation(evaluation: Evaluation, title: str) -> Figure:
+    """Draw all three beside one another."""
+    figure = Figure(figsize=(19, 7.5), layout="constrained")
+    figure.suptitle(title)
+    panels = figure.subplot_mosaic([["confusion", "calibration"], ["confusion", "risk"]], width_ratios=(1.4, 1))
+    _draw_confusion(panels["confusion"], evaluation)
+    _draw_calibration(panels["calibration"], evaluation)
+    _draw_risk_coverage(panels["risk"], evaluation)
+    return figure
+
+
+def plot_confusion(evaluation: Evaluation) -> Figure:
+    """Draw what was guessed of each task: shares of the row as shade, prompts as number."""
+    figure = Figure(figsize=(10, 8), layout="constrained")
+    _draw_confusion(figure.subplots(), evaluation)
+    return figure
+
+
+def plot_calibration(evaluation: Evaluation) -> Figure:
+    """Draw how often predictions are right against how sure they are; on the diagonal they are calibrated."""
+    figure = Figure(figsize=(6, 5), layout="constrained")
+    _draw_calibration(figure.subplots(), evaluation)
+    return figure
+
+
+def plot_risk_coverage(evaluation: Evaluation) -> Figure:
+    """Draw the accuracy of the surest predictions against their share of all."""
+    figure = Figure(figsize=(6, 5), layout="constrained")
+    _draw_risk_coverage(figure.subplots(), evaluation)
+    return figure
+
+
+def _draw_confusion(axes: Axes, evaluation: Evaluation) -> None:
+    counts = np.array(evaluation.confusion)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axes.figure.colorbar(image, ax=axes, label="share of the task's prompts")
+    axes.set_xticks(range(len(evaluation.guessable)), evaluation.guessable, rotation=45, ha="right")
+    axes.set_yticks(range(len(evaluation.tasks)), [f"{task.task} ({task.n})" for task in evaluation.tasks])
+    axes.set(xlabel="told", ylabel="label (prompts)", title=f"Confusion, n = {evaluation.n}")
+    if len(evaluation.guessable) > _MOST_NUMBERED:
+        return
+    for (row, column), count in np.ndenumerate(counts):
+        if count:
+            colour = "white" if shares[row, column] > _DARK else _INK
+            axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
+
+
+def _draw_calibration(axes: Axes, evaluation: Evaluation) -> None:
+    bins, error = evaluation.calibration, evaluation.calibration_error
+    axes.plot([0, 1], [0, 1], color=_FAINT, linestyle="--", label="calibrated")
+    axes.plot([b.confidence for b in bins], [b.accuracy for b in bins], color=_ACCENT)
+    sizes = [20 + 400 * b.n / evaluation.n for b in bins]
+    axes.scatter(
+        [b.confidence for b in bins], [b.accuracy for b in bins], s=sizes, color=_ACCENT, label="router (area: prompts)"
+    )
+    axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="confidence", ylabel="accuracy")
+    axes.set_title(f"Calibration: expected error {error}")
+    axes.legend(loc="upper left")
+
+
+def _draw_risk_coverage(axes: Axes, evaluation: Evaluation) -> None:
+    points = evaluation.risk_coverage
+    axes.plot([p.n / evaluation.n for p in points], [p.accuracy for p in points], color=_ACCENT, marker=".", label="router")
+    for quality, colour in zip(evaluation.qualities[1:], ("#d62728", "#2ca02c", "#9467bd", _FAINT), strict=False):
+        axes.axhline(quality.accuracy.value, color=colour, linestyle=":", label=f"{quality.name}, of all")
+    unsure = evaluation.deciders.get("default")
+    if unsure:
+        axes.axvline(1 - unsure.n / evaluation.n, color=_INK, linewidth=0.8, label="beyond: unsure")
+    axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="coverage: share of the prompts, the surest first", ylabel="accuracy")
+    axes.set_title("Risk and coverage")
+    axes.legend(loc="lower left")

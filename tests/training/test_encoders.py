@@ -1,5 +1,5 @@
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,44 +17,9 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Converting a tensor to a Python boolean"),  # transformers asks for the mask's shape
     pytest.mark.filterwarnings("ignore:Exporting aten.*index operator of advanced indexing:UserWarning"),
 ]
-SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-WORDS = ("a", "the", "cat", "dog", "house", "runs", "sleeps", "red", "blue", "old", "and", "in", "my", "now", "here", "word")
 PROMPTS = ("the cat runs in my house", "a red dog", "now here and the old blue house", "word", "cat " * 50, "unheard-of")
 
 Build = Callable[..., Path]
-
-
-@pytest.fixture(scope="module")
-def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """Save a random two-layer BERT of 48 dimensions as a sentence-transformers model."""
-    import torch
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer import modules
-    from transformers import BertConfig, BertModel, BertTokenizerFast
-
-    torch.manual_seed(0)
-    bare = tmp_path_factory.mktemp("bert")
-    (bare / "vocab.txt").write_text("\n".join([*SPECIAL, *WORDS]) + "\n")
-    BertTokenizerFast(str(bare / "vocab.txt")).save_pretrained(bare)
-    config = BertConfig(
-        vocab_size=len(SPECIAL) + len(WORDS),
-        hidden_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=12,
-        intermediate_size=96,
-        max_position_embeddings=64,
-        initializer_range=0.2,
-    )
-    BertModel(config).eval().save_pretrained(bare)
-
-    def save(*, pooling: str = "mean", more: Sequence[str] = ("Normalize",), **options: object) -> Path:
-        made = {"Normalize": modules.Normalize, "Dense": lambda: modules.Dense(48, 24)}
-        chain = [modules.Transformer(str(bare)), modules.Pooling(48, pooling), *(made[name]() for name in more)]
-        folder = tmp_path_factory.mktemp("original")
-        SentenceTransformer(modules=chain, device="cpu", **options).save(str(folder))
-        return folder
-
-    return save
 
 
 @pytest.mark.parametrize(("precision", "least"), [("fp32", 0.99999), ("int8", 0.98)])

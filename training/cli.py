@@ -135,8 +135,6 @@ def evaluate(
 
     tasks = None if own_tasks else TASKS
     given = read_prompts(prompts, tasks=tasks)
-    if not given.rows:
-        raise click.UsageError(f"{prompts} holds no prompts; there is nothing to evaluate on")
     evaluation, guesses = evaluate_folder(
         model or find_artifact(),
         given,
@@ -345,11 +343,11 @@ def _mean_quality(estimates: Iterable[object]) -> float:
 
 def _tell_qualities(qualities: Sequence[Quality]) -> list[str]:
     lenient = any(quality.lenient for quality in qualities)
-    head = f"{'':14} {'accuracy':22} {'macro-F1':22}" + (f" {'lenient accuracy':22}" if lenient else "")
+    head = f"{'':15} {'accuracy':22} {'macro-F1':22}" + (f" {'lenient accuracy':22}" if lenient else "")
     return [
         head.rstrip(),
         *(
-            f"{q.name:14} {q.accuracy!s:22} {q.macro_f1!s:22}{f' {q.lenient}' if q.lenient else ''}".rstrip()
+            f"{q.name:15} {q.accuracy!s:22} {q.macro_f1!s:22}{f' {q.lenient}' if q.lenient else ''}".rstrip()
             for q in qualities
         ),
     ]

@@ -151,7 +151,9 @@ def evaluate(
 
 
 def _likeliest(prediction: TaskPrediction, n: int) -> list[str]:
-    """Return the task told and those that come next."""
+    """Return the task told and those that come next; nothing where none was told."""
+    if prediction.task is None:
+        return []
     probabilities = prediction.probabilities
     return sorted(probabilities, key=lambda task: (task != prediction.task, -probabilities[task]))[:n]
 

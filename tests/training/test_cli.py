@@ -30,8 +30,14 @@ def test_train_writes_a_folder_and_tells_figures_beside_baselines(
     ("by", "told"),
     [
         (None, []),
-        ("task", ["task                 n  precision  recall", "coding              15 "]),
-        ("source", ["source                         n         router    TF-IDF + LR", "                              45 "]),
+        ("task", ["task                 n  precision             recall", "coding              15 "]),
+        (
+            "source",
+            [
+                "source                         n         router  embedding + LR    TF-IDF + LR",
+                "                              45 ",
+            ],
+        ),
     ],
 )
 def test_evaluate_prints_a_table(run_command, trained, small_files, by: str | None, told: list[str]) -> None:
@@ -42,10 +48,13 @@ def test_evaluate_prints_a_table(run_command, trained, small_files, by: str | No
     assert (code, errors) == (0, "")
     lines = out.splitlines()
     assert lines[0] == "prompts.csv: n 45, seed 0, 95 % bootstrap intervals"
-    assert [line.split("  ")[0] for line in lines[2:6]] == ["router", "TF-IDF + LR", "keyword rules", "majority"]
-    assert "0.333 [" in lines[5]
-    assert [start for start in told if not any(line.startswith(start) for line in lines[6:])] == []
-    assert bool(told) == (len(lines) > 6)
+    names = ["router", "embedding + LR", "TF-IDF + LR", "keyword rules", "majority"]
+    assert [line.split("  ")[0] for line in lines[2:7]] == names
+    assert "0.333 [" in lines[6]
+    assert lines[7].startswith("router: among two ")
+    assert lines[8].startswith("settled by: ")
+    assert [start for start in told if not any(line.startswith(start) for line in lines[9:])] == []
+    assert bool(told) == (len(lines) > 9)
 
 
 def test_evaluate_prints_json_and_lenient_accuracy_where_tasks_could_be_defended(
@@ -58,9 +67,25 @@ def test_evaluate_prints_json_and_lenient_accuracy_where_tasks_could_be_defended
     assert (code, errors) == (0, "")
     said = json.loads(told)
     assert (said["seed"], said["prompts"]) == (5, "p.csv")
-    (router,) = said["results"]
+    (router,) = said["qualities"]
     assert (router["name"], router["n"], router["lenient"]["value"]) == ("router", 45, 1.0)
     assert router["accuracy"]["low"] <= router["accuracy"]["value"] <= router["accuracy"]["high"]
+
+
+def test_evaluate_writes_json_markdown_and_a_picture(run_command, trained, small_files, tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "report"
+    code, told, errors = run_command("evaluate", "--prompts", small_files[0], "--model", trained[0], "--out", out)
+    assert (code, errors) == (0, "")
+    paths = [out / f"evaluation.{ending}" for ending in ("json", "md", "png")]
+    assert told.splitlines()[-3:] == [str(path) for path in paths]
+    assert sorted(out.iterdir()) == paths
+    said = json.loads(paths[0].read_text(encoding="utf-8"))
+    assert [sum(row) for row in said["confusion"]] == [task["n"] for task in said["tasks"]] == [15, 15, 15]
+    report = paths[1].read_text(encoding="utf-8")
+    assert "# Evaluation: prompts.csv" in report
+    for task in said["tasks"]:
+        assert f"| {task['task']} | 15 | {task['precision']['value']:.3f} [" in report
+    assert paths[2].read_bytes().startswith(b"\x89PNG")
 
 
 def test_check_data_tells_the_mix_and_writes_the_rows_to_look_at(
@@ -144,4 +169,4 @@ def test_a_missing_extra_is_told_with_the_command_that_installs_it(
     monkeypatch.setitem(sys.modules, "training.pipeline", None)
     code, _, errors = run_command("evaluate", "--prompts", small_files[0])
     assert code == 2
-    assert errors.rstrip().endswith("pip install 'contextual-llm-router[train]'")
+    assert errors.rstrip().endswith("pip install 'contextual-llm-router[train,plots]'")

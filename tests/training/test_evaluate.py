@@ -2,12 +2,14 @@ import numpy as np
 import pytest
 
 from router.keywords import KeywordRules
+from router.types import TaskPrediction
 from training.datasets import LabelledPrompt
 from training.evaluate import (
     bootstrap,
     by_task,
     calibration_error,
     cross_validated,
+    evaluate,
     f1_scores,
     judge,
     predict_by_keywords,
@@ -67,10 +69,52 @@ def test_an_interval_contains_its_value_and_repeats_with_its_seed() -> None:
 
 
 def test_precision_and_recall_by_task_by_hand() -> None:
-    told = by_task(["qa", "qa", "math", None], rows("a/qa", "b/math", "c/math", "d/math"))
-    assert told == {"math": (3, 1.0, pytest.approx(1 / 3)), "qa": (1, 0.5, 1.0)}
-    assert list(told) == ["math", "qa"]
-    assert by_task([None], rows("a/qa")) == {"qa": (1, 0.0, 0.0)}
+    math, qa = by_task(["qa", "qa", "math", None], rows("a/qa", "b/math", "c/math", "d/math"))
+    assert (math.task, math.n, math.precision.value) == ("math", 3, 1.0)
+    assert math.recall.value == pytest.approx(1 / 3)
+    assert math.f1.value == pytest.approx(1 / 2)
+    assert (qa.task, qa.n, qa.precision.value, qa.recall.value) == ("qa", 1, 0.5, 1.0)
+    assert 0 <= math.recall.low < math.recall.value < math.recall.high <= 1
+    (never,) = by_task([None], rows("a/qa"))
+    assert (never.precision.value, never.recall.value, never.f1.value) == (0, 0, 0)
+
+
+def told(task: str | None, confidence: float, second: str, source: str = "classifier") -> TaskPrediction:
+    """Predict a task; `second` has what is left."""
+    probabilities = {"math": 0.0, "qa": 0.0, "coding": 0.0} | {second: 1 - confidence}
+    if task is not None:
+        probabilities[task] = confidence
+    return TaskPrediction(task=task, confidence=confidence, probabilities=probabilities, source=source)
+
+
+def test_an_evaluation_by_hand() -> None:
+    predictions = [
+        told("qa", 0.95, "math"),
+        told("math", 0.9, "qa"),
+        told("coding", 0.6, "math", "keywords"),
+        told(None, 1 / 3, "qa", "default"),
+    ]
+    found = evaluate(predictions, rows("a/qa", "b/qa", "c/math", "d/math"), baselines={"all qa": ["qa"] * 4}, seed=7)
+    assert (found.n, found.seed) == (4, 7)
+    assert [(quality.name, quality.accuracy.value) for quality in found.qualities] == [("router", 0.25), ("all qa", 0.5)]
+    assert found.top2.value == 0.75
+    assert found.guessable == ["qa", "math", "coding", "none"]
+    assert found.confusion == [[1, 1, 0, 0], [0, 0, 1, 1]]
+    # Each in a bin of its own; the first is right.
+    assert found.calibration_error.value == pytest.approx((0.05 + 0.9 + 0.6 + 1 / 3) / 4)
+    assert [share.accuracy for share in found.calibration] == [0, 0, 0, 1]
+    assert [(share.n, share.accuracy) for share in found.risk_coverage] == [
+        (1, 1.0),
+        (2, 0.5),
+        (3, pytest.approx(1 / 3)),
+        (4, 0.25),
+    ]
+    assert [share.confidence for share in found.risk_coverage] == pytest.approx([0.95, 0.9, 0.6, 1 / 3])
+    assert {by: (share.n, share.accuracy) for by, share in found.deciders.items()} == {
+        "classifier": (2, 0.5),
+        "keywords": (1, 0.0),
+        "default": (1, 0.0),
+    }
 
 
 def test_the_majority_and_the_rules_are_baselines() -> None:

@@ -42,11 +42,12 @@ def test_a_trained_folder_says_what_it_was_made_of_and_how_good_it_is(trained, s
         ("prompts.csv", 45, hash_file(small_files[0])),
         ("benchmark.csv", 9, hash_file(small_files[1])),
     ]
-    assert [quality.name for quality in training.qualities] == ["classifier", "TF-IDF + LR", "keyword rules", "majority"]
+    names = ["classifier", "embedding alone", "words alone", "TF-IDF + LR", "keyword rules", "majority"]
+    assert [quality.name for quality in training.qualities] == names
     assert manifest.metrics["classifier accuracy"] == pytest.approx(training.qualities[0].accuracy.value, abs=1e-6)
     assert manifest.metrics["majority accuracy"] <= 1 / 3
     assert manifest.metrics["classifier accuracy"] > 0.5
-    assert {task: n for task, (n, _, _) in training.tasks.items()} == dict.fromkeys(SMALL_TASKS, 15)
+    assert {task.task: task.n for task in training.tasks} == dict.fromkeys(SMALL_TASKS, 15)
     assert [profile.name for profile in training.profiles] == ["coder", "counter", "linguist"]
     report = (folder / "report.md").read_text()
     assert f"n = 45, seed {manifest.seed}" in report
@@ -202,7 +203,8 @@ def test_the_shipped_folder_tells_real_users_tasks_better_than_rules_and_majorit
     if not path.is_file():
         pytest.skip(f"{USER_PROMPTS}, real users' prompts, is not part of the repository")
     given, train_on = read_prompts(path), read_prompts(root / "data" / "prompts.csv").rows
-    (router,), _ = evaluate_folder(model_folder, given, train_on=None)
+    evaluation, _ = evaluate_folder(model_folder, given, train_on=None)
+    (router,) = evaluation.qualities
     rules = load_artifact(model_folder).rules
     for predicted in (predict_by_keywords(rules, train_on, given.rows), predict_majority(train_on, given.rows)):
         right = sum(guess == row.task for guess, row in zip(predicted, given.rows, strict=True))

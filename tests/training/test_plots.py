@@ -1,0 +1,46 @@
+import itertools
+
+import pytest
+
+from router.types import TaskPrediction
+from training.datasets import LabelledPrompt
+from training.evaluate import Evaluation, evaluate
+from training.plots import plot_calibration, plot_confusion, plot_evaluation, plot_risk_coverage
+
+
+@pytest.fixture
+def evaluation() -> Evaluation:
+    rows = [LabelledPrompt(prompt=str(i), task=("math", "qa")[i % 2]) for i in range(10)]
+    predictions = [
+        TaskPrediction(task="qa", confidence=0.6, probabilities={"qa": 0.6, "math": 0.4}, source=source)
+        for source in itertools.islice(itertools.cycle(("classifier", "default")), 10)
+    ]
+    return evaluate(predictions, rows, baselines={"majority": ["math"] * 10})
+
+
+def test_the_confusion_matrix_shows_counts_where_there_are_any(evaluation: Evaluation) -> None:
+    axes = plot_confusion(evaluation).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["5", "5"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["math (5)", "qa (5)"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["math", "qa", "none"]
+
+
+def test_the_calibration_curve_goes_through_its_bins(evaluation: Evaluation) -> None:
+    (axes,) = plot_calibration(evaluation).axes
+    diagonal, curve = axes.lines
+    assert diagonal.get_xydata().tolist() == [[0, 0], [1, 1]]
+    assert curve.get_xydata().tolist() == [[pytest.approx(0.6), 0.5]]
+    assert axes.get_title() == "Calibration: expected error 0.100 [0.000, 0.400]"
+
+
+def test_the_risk_curve_ends_at_the_accuracy_of_all_beside_the_baselines(evaluation: Evaluation) -> None:
+    (axes,) = plot_risk_coverage(evaluation).axes
+    curve, baseline, unsure = axes.lines
+    assert curve.get_xydata()[-1].tolist() == [1, 0.5]
+    assert (baseline.get_label(), baseline.get_ydata()[0]) == ("majority, of all", 0.5)
+    assert unsure.get_xdata()[0] == 0.5
+
+
+def test_all_of_them_on_one_page(evaluation: Evaluation) -> None:
+    titles = [axes.get_title() for axes in plot_evaluation(evaluation, "mine.csv").axes]
+    assert [title.split(",")[0].split(":")[0] for title in titles[:3]] == ["Confusion", "Calibration", "Risk and coverage"]

@@ -65,7 +65,7 @@ def test_every_command_prints_what_the_readme_says(home: Path) -> None:
             assert done.returncode == 0, f"{command}{done.stderr}"
             assert agrees(told, done.stdout), f"{command}{done.stdout}"
             if installed is None:
-                installed = sum(file.stat().st_size for file in (home / ".venv").rglob("*") if file.is_file())
+                installed = sum(file.lstat().st_size for file in (home / ".venv").rglob("*") if file.is_file())
     assert installed is not None
     assert installed < MOST_INSTALLED_BYTES
 

@@ -7,7 +7,6 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,17 +16,15 @@ from training.classifier import FOLDS, FittedClassifier
 from training.datasets import LabelledPrompt, escape_formula
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from scipy import sparse
 
-# Two prompts above this cosine say the same in other words.
-NEAR_COSINE = 0.95
+# Two prompts whose n-grams are above this cosine say the same in nearly the same words.
+NEAR_COSINE = 0.9
 # Fewer prompts than these teach a task badly: user accuracy still rises steeply there.
 THIN = 50
 PASTED_CHARS = 300
 # Held-out, calibrated probability of another task from which on a label is worth a look.
 SURE = 0.7
-# Share of the characters of two texts that match in order.
-_ALIKE = 0.5
 _BLOCK_ROWS = 1024
 _OPENING_WORDS = 3
 _TIDY_END = re.compile(r"[.!?:;)\]}\"'”»…。？！؟`]\s*$")
@@ -74,26 +71,25 @@ def find_repeats(rows: Sequence[LabelledPrompt]) -> list[Finding]:
     return found
 
 
-def find_near_duplicates(rows: Sequence[LabelledPrompt], vectors: NDArray[np.float32]) -> list[Finding]:
+def find_near_duplicates(rows: Sequence[LabelledPrompt], lexical: sparse.csr_matrix) -> list[Finding]:
     """Find pairs above `NEAR_COSINE` that are not in one group and not the same text; the later row is told.
-
-    They must look alike, too: an encoder gives all texts in a script that it cannot read one vector.
 
     Args:
         rows: n prompts.
-        vectors: Their embeddings, shape (n, dim), rows of length one.
+        lexical: Their hashed n-grams, shape (n, buckets), rows of length one: a tuned encoder hears the task and would call
+            different questions alike, and none reads every script.
     """
     found = []
     for start in range(0, len(rows), _BLOCK_ROWS):
-        cosines = vectors[start : start + _BLOCK_ROWS] @ vectors.T
-        for i, j in np.argwhere(cosines > NEAR_COSINE).tolist():
+        cosines = (lexical[start : start + _BLOCK_ROWS] @ lexical.T).tocoo()
+        near = cosines.data > NEAR_COSINE
+        pairs = (part[near].tolist() for part in (cosines.row, cosines.col, cosines.data))
+        for i, j, cosine in zip(*pairs, strict=True):
             later, earlier = rows[start + i], rows[j]
             if j >= start + i or later.group == earlier.group or _same_text(later, earlier):
                 continue
-            if not _look_alike(later.prompt, earlier.prompt):
-                continue
             problem = "near-duplicate" if later.task == earlier.task else "near-duplicate of another task"
-            found.append(Finding(problem=problem, row=later, other=earlier, strength=min(float(cosines[i, j]), 1.0)))
+            found.append(Finding(problem=problem, row=later, other=earlier, strength=min(cosine, 1.0)))
     return sorted(found, key=lambda finding: (finding.problem, -finding.strength))
 
 
@@ -204,11 +200,6 @@ def looks_typed(text: str) -> bool:
 def _mark_share(rows: Sequence[LabelledPrompt], mark: str, guess: Callable[[str], bool] | None = None) -> Share:
     count = sum(mark in row.marks if guess is None else guess(row.prompt) for row in rows)
     return Share(name=mark, count=count, n=len(rows), declared=guess is None)
-
-
-def _look_alike(a: str, b: str) -> bool:
-    matcher = SequenceMatcher(None, a.casefold(), b.casefold())
-    return matcher.quick_ratio() >= _ALIKE and matcher.ratio() >= _ALIKE
 
 
 def _same_text(a: LabelledPrompt, b: LabelledPrompt) -> bool:

@@ -115,7 +115,7 @@ def featurize(
     rows = [embed(text, identity, encoder) for text in progress(texts)]
     return FeatureBlocks(
         embedding=np.stack(rows) if rows else np.empty((0, encoder.dim), np.float32),
-        lexical=_lexical_matrix(texts),
+        lexical=lexical_matrix(texts),
         surface=np.stack([surface_features(text) for text in texts])
         if len(texts)
         else np.empty((0, len(SURFACE)), np.float32),
@@ -129,7 +129,8 @@ def _embed(text: str, identity: str, encoder: OnnxEncoder) -> NDArray[np.float32
     return vector
 
 
-def _lexical_matrix(texts: Sequence[str]) -> sparse.csr_matrix:
+def lexical_matrix(texts: Sequence[str]) -> sparse.csr_matrix:
+    """Return the hashed n-grams of n texts, shape (n, BUCKETS), rows of length one."""
     grams = [hashed_ngrams(text) for text in texts]
     pointers = np.cumsum([0, *(len(buckets) for buckets, _ in grams)])
     columns = np.concatenate([buckets for buckets, _ in grams] or [np.empty(0, np.int64)])

@@ -255,7 +255,7 @@ def check_prompts(
     given = read_prompts(path, tasks=None if own_tasks else TASKS, keep_repeated=True)
     served_by = OnnxEncoder.load(encoder)
     features = featurize([row.prompt for row in given.rows], served_by, cache=cache, progress=progress)
-    found = [*find_repeats(given.rows), *find_near_duplicates(given.rows, features.embedding)]
+    found = [*find_repeats(given.rows), *find_near_duplicates(given.rows, features.lexical)]
     seen = was_seen([row.prompt for row in given.rows], served_by.record.tuning)
     if can_be_judged([row for row, known in zip(given.rows, seen, strict=True) if not known]):
         tasks, groups = [row.task for row in given.rows], [row.group for row in given.rows]

@@ -17,7 +17,7 @@ from training.checks import (
     measure_mix,
     write_findings,
 )
-from training.classifier import FittedClassifier, featurize, fit_classifier
+from training.classifier import FittedClassifier, featurize, fit_classifier, lexical_matrix
 from training.datasets import LabelledPrompt
 
 
@@ -37,27 +37,32 @@ def test_the_same_text_is_a_duplicate_or_a_conflict_whatever_its_case_and_spaces
     ]
 
 
-TEXTS = ["how tall is a giraffe", "how tall is a giraffe?", "สรุปบทความนี้ให้หน่อย", "เหงาจัง คุยเป็นเพื่อนหน่อย"]
-VECTORS = np.array([[1, 0, 0], [0.96, 0.28, 0], [0, 0, 1], [0, 0, 1]], np.float32)
+TEXTS = [
+    "how tall is a giraffe when it is born and how tall a year later",
+    "How tall is a giraffe when it is born, and how tall a year later?",
+    "สรุปบทความนี้ให้หน่อย",
+    "เหงาจัง คุยเป็นเพื่อนหน่อย",
+]
+GRAMS = lexical_matrix(TEXTS)
 
 
-def test_near_duplicates_are_close_in_the_encoder_and_to_the_eye() -> None:
+def test_near_duplicates_share_nearly_all_their_words() -> None:
     rows = [row(text) for text in TEXTS]
-    (found,) = find_near_duplicates(rows, VECTORS)
+    (found,) = find_near_duplicates(rows, GRAMS)
     assert (found.problem, found.row, found.other) == ("near-duplicate", rows[1], rows[0])
-    assert found.strength == pytest.approx(0.96)
+    assert found.strength > 0.9
     rows[1] = row(TEXTS[1], "math")
-    assert told(find_near_duplicates(rows, VECTORS)) == [("near-duplicate of another task", TEXTS[1], TEXTS[0])]
+    assert told(find_near_duplicates(rows, GRAMS)) == [("near-duplicate of another task", TEXTS[1], TEXTS[0])]
 
 
 def test_what_is_in_one_group_may_be_alike() -> None:
-    assert find_near_duplicates([row(text, group="g") for text in TEXTS], VECTORS) == []
+    assert find_near_duplicates([row(text, group="g") for text in TEXTS], GRAMS) == []
 
 
 @pytest.mark.parametrize("block_rows", [1, 3])
 def test_blocks_do_not_change_what_is_found(monkeypatch: pytest.MonkeyPatch, block_rows: int) -> None:
     monkeypatch.setattr("training.checks._BLOCK_ROWS", block_rows)
-    assert len(find_near_duplicates([row(text) for text in TEXTS], VECTORS)) == 1
+    assert len(find_near_duplicates([row(text) for text in TEXTS], GRAMS)) == 1
 
 
 def test_planted_wrong_labels_are_found_with_the_right_one_suggested(small, encoder_folder: Path) -> None:
@@ -86,6 +91,7 @@ def test_labels_that_agree_with_the_classifier_are_left_alone() -> None:
         "temperature": 1.0,
         "threshold": 0.0,
         "judged": np.arange(40),
+        "parts": {},
         "folds": np.zeros(40, np.int64),
     }
     fitted = FittedClassifier(labels=("math", "qa"), probabilities=sure, **nothing)  # type: ignore[arg-type]

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from router.encoder import OnnxEncoder
 from training.checks import contrast_sets, find_near_duplicates, find_repeats, measure_mix
-from training.classifier import featurize
+from training.classifier import lexical_matrix
 from training.datasets import TASKS, LabelledPrompt, read_prompts, read_table
 
 
@@ -41,10 +40,9 @@ def test_there_are_three_hundred_contrast_sets(rows: list[LabelledPrompt]) -> No
     assert len(contrast_sets(rows)) >= 300
 
 
-def test_nothing_stands_there_twice(rows: list[LabelledPrompt], encoder_folder: Path) -> None:
+def test_nothing_stands_there_twice(rows: list[LabelledPrompt]) -> None:
     assert find_repeats(rows) == []
-    features = featurize([row.prompt for row in rows], OnnxEncoder.load(encoder_folder))
-    assert find_near_duplicates(rows, features.embedding) == []
+    assert find_near_duplicates(rows, lexical_matrix([row.prompt for row in rows])) == []
 
 
 def test_conversations_alternate_and_label_every_turn_of_the_user(root: Path) -> None:

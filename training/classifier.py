@@ -20,6 +20,7 @@ from router.classifier import Heads, softmax
 from router.encoder import OnnxEncoder
 from router.features import BUCKETS, SURFACE, hashed_ngrams, surface_features
 from router.keywords import KeywordRules
+from training.outliers import PROMPTS_PER_OUTLIER, random_labels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,6 +58,14 @@ class FeatureBlocks:
     def take(self, rows: NDArray[np.int64]) -> FeatureBlocks:
         """Return the features of some of the texts."""
         return FeatureBlocks(embedding=self.embedding[rows], lexical=self.lexical[rows], surface=self.surface[rows])
+
+    def beside(self, other: FeatureBlocks) -> FeatureBlocks:
+        """Return the features of both, those of the other texts last."""
+        return FeatureBlocks(
+            embedding=np.concatenate([self.embedding, other.embedding]),
+            lexical=sparse.vstack([self.lexical, other.lexical], format="csr"),
+            surface=np.concatenate([self.surface, other.surface]),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +153,7 @@ def fit_classifier(
     groups: Sequence[str],
     *,
     seen: NDArray[np.bool_] | None = None,
+    outliers: FeatureBlocks | None = None,
     seed: int = 0,
     jobs: int = -1,
 ) -> FittedClassifier:
@@ -158,7 +168,9 @@ def fit_classifier(
         groups: What must stay on one side of a split.
         seen: Which prompts the encoder was tuned on, shape (n,): they teach, but are never held out, unless nothing else is
             left to hold out.
-        seed: Of the split.
+        outliers: Of texts that are no request (`training.outliers`): the parts, the temperature and the threshold are
+            fitted to be unsure of them.
+        seed: Of the split, and of the outliers' labels.
         jobs: Processes to use; -1: all processors.
     """
     labels = tuple(sorted(set(tasks)))
@@ -166,11 +178,17 @@ def fit_classifier(
     judged = choose_judged(targets, groups, seen)
     folds = np.full(len(targets), -1)
     folds[judged] = split_folds(targets[judged], [groups[i] for i in judged], seed=seed)
+    n, asked = len(judged), folds
+    if outliers is not None:
+        features = features.beside(outliers)
+        drawn = random_labels(features.embedding.shape[0] - len(targets), len(labels), seed=seed)
+        targets = np.concatenate([targets, np.array(drawn, np.int64)])
+        asked = np.concatenate([folds, fold_outliers(len(drawn), n)])
     held_out = Parallel(n_jobs=jobs)(
         delayed(_predict_path)(
-            features.take(np.flatnonzero(folds != fold)),
-            targets[folds != fold],
-            features.take(np.flatnonzero(folds == fold)),
+            features.take(np.flatnonzero(asked != fold)),
+            targets[asked != fold],
+            features.take(np.flatnonzero(asked == fold)),
             len(labels),
             part,
         )
@@ -178,14 +196,16 @@ def fit_classifier(
         for fold in range(FOLDS)
     )
     cs, logits = {}, {}
+    rows = np.flatnonzero(asked >= 0)  # the n prompts, then some outliers
     for place, part in enumerate(PARTS):
         path = np.empty((len(CS[part]), len(targets), len(labels)))
         for fold in range(FOLDS):
-            path[:, folds == fold] = held_out[place * FOLDS + fold]
-        cs[part], logits[part] = _choose_c(part, path[:, judged], targets[judged])
-    mixture, temperature = fit_mixture(logits, targets[judged])
-    mixed = np.sum([mixture[part] * logits[part] for part in PARTS], axis=0)
-    probabilities = softmax(mixed / temperature)
+            path[:, asked == fold] = held_out[place * FOLDS + fold]
+        cs[part], logits[part] = _choose_c(part, path[:, rows], targets[rows])
+    mixture, temperature = fit_mixture(logits, targets[rows])
+    probabilities = softmax(np.sum([mixture[part] * logits[part] for part in PARTS], axis=0) / temperature)
+    right = probabilities.argmax(axis=1) == targets[rows]
+    right[n:] = False
     heads = {part: fit_path(features, targets, (cs[part],), len(labels), part)[0] for part in PARTS}
     return FittedClassifier(
         labels=labels,
@@ -193,12 +213,18 @@ def fit_classifier(
         cs=cs,
         mixture=mixture,
         temperature=temperature,
-        threshold=choose_threshold(probabilities, targets[judged]),
+        threshold=choose_threshold(probabilities.max(axis=1), right),
         judged=judged,
-        parts=logits,
-        probabilities=probabilities,
+        parts={part: logits[part][:n] for part in PARTS},
+        probabilities=probabilities[:n],
         folds=folds,
     )
+
+
+def fold_outliers(n: int, n_judged: int) -> NDArray[np.int64]:
+    """Return each outlier's fold: to prompts held out they are as outliers to prompts; −1 of those that never are."""
+    rows = np.arange(n)
+    return np.asarray(np.where(rows < n_judged // PROMPTS_PER_OUTLIER, rows % FOLDS, -1), np.int64)
 
 
 def choose_judged(targets: NDArray[np.int64], groups: Sequence[str], seen: NDArray[np.bool_] | None) -> NDArray[np.int64]:
@@ -270,17 +296,16 @@ def log_loss(probabilities: NDArray[np.float64], targets: NDArray[np.int64]) -> 
     return float(-np.log(np.maximum(probabilities[np.arange(len(targets)), targets], 1e-12)).mean())
 
 
-def choose_threshold(probabilities: NDArray[np.float64], targets: NDArray[np.int64]) -> float:
+def choose_threshold(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
     """Return the confidence below which a guess is more than twice as likely wrong as right.
 
     The highest threshold, in steps of 0.01, such that at most a third of the held-out guesses below it are right: a point
     of the risk-coverage curve (El-Yaniv and Wiener, 2010, JMLR 11:1605-1641). 0 where there is none.
 
     Args:
-        probabilities: Held-out, calibrated, shape (n, labels).
-        targets: Shape (n,).
+        confidence: Held-out, calibrated, shape (n,).
+        right: Shape (n,); a guess at a text that is no request is wrong.
     """
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == targets
     candidates = np.round(np.arange(0.01, 1.0, 0.01), 2)
     poor = [t for t in candidates if (below := confidence < t).any() and right[below].mean() <= _POOR_ACCURACY]
     return float(max(poor, default=0.0))

@@ -20,6 +20,7 @@ from router.text import cut
 from training.classifier import split_folds
 from training.datasets import PromptSet
 from training.encoders import special_tokens
+from training.outliers import random_labels, texts_without_request
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -145,7 +146,10 @@ class _Run:
         self._targets = np.array([self._labels.index(row.task) for row in prompts.rows])
         held_out = _hold_out(prompts, self._targets, seed=recipe.seed)
         self._held_out, self._kept = np.flatnonzero(held_out), np.flatnonzero(~held_out)
-        self._per_epoch = math.ceil(len(self._kept) / recipe.batch)
+        texts = [row.prompt for row in prompts.rows]
+        outliers = texts_without_request(len(texts), seed=recipe.seed)
+        self._taught = np.concatenate([self._kept, len(texts) + np.arange(len(outliers))])
+        self._per_epoch = math.ceil(len(self._taught) / recipe.batch)
         self._epochs = recipe.epochs or min(max(3, math.ceil(_LEAST_STEPS / self._per_epoch)), _MOST_EPOCHS)
         self.steps = self._epochs * self._per_epoch
         torch.manual_seed(recipe.seed)
@@ -155,7 +159,7 @@ class _Run:
         self._model.to(self._device)
         self._head.to(self._device)
         self._optimizer, self._schedule = self._prepare()
-        self._ids = _tokenize(self._model.tokenizer, [row.prompt for row in prompts.rows], recipe.max_tokens)
+        self._ids = _tokenize(self._model.tokenizer, [*texts, *outliers], recipe.max_tokens)
         self._key = hashlib.sha256(
             repr((name_or_path, prompts.sha256, asdict(recipe), self._epochs, torch.__version__)).encode()
         ).hexdigest()
@@ -177,7 +181,7 @@ class _Run:
         epoch, place = divmod(step, self._per_epoch)
         rows = self._batches(epoch)[place]
         self._model.train()
-        loss = self._loss(self._pool(rows), torch.tensor(self._targets[rows], device=self._device))
+        loss = self._loss(self._pool(rows), torch.tensor(self._draw_targets(rows, step), device=self._device))
         self._optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_([*self._model.parameters(), *self._head.parameters()], _MAX_NORM)
@@ -188,6 +192,11 @@ class _Run:
             self._close_epoch()
         if place + 1 == self._per_epoch or self.done % _SAVE_EVERY == 0:
             self._save()
+
+    def _draw_targets(self, rows: Sequence[int], step: int) -> list[int]:
+        """Return the targets of some rows; those of texts that are no request are drawn anew in each step."""
+        drawn = random_labels(len(self._labels), len(self._labels), seed=f"{self._recipe.seed} {step}")
+        return [int(self._targets[row]) if row < len(self._targets) else drawn[row % len(drawn)] for row in rows]
 
     def finish(self) -> Tuned:
         state, best = self._state, int(np.argmin(self._state.losses))
@@ -233,7 +242,7 @@ class _Run:
 
     def _batches(self, epoch: int) -> list[list[int]]:
         rng = random.Random(f"{self._recipe.seed} {epoch}")  # noqa: S311 - an order, not a secret
-        order, size = self._kept.tolist(), self._recipe.batch
+        order, size = self._taught.tolist(), self._recipe.batch
         rng.shuffle(order)
         batches = []
         for start in range(0, len(order), size * _SORTED_BATCHES):

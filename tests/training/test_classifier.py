@@ -24,11 +24,13 @@ from training.classifier import (
     fit_mixture,
     fit_path,
     fit_temperature,
+    fold_outliers,
     head_logits,
     measure_precision,
     mix_heads,
     split_folds,
 )
+from training.outliers import texts_without_request
 
 RULES = KeywordRules(precision=0.5, phrases={"math": ["solve"], "coding": ["regex"]})
 
@@ -134,6 +136,31 @@ def test_what_the_encoder_was_tuned_on_is_never_held_out(features: FeatureBlocks
     assert ((fitted.folds == -1) == seen).all()
 
 
+def test_of_texts_like_the_outliers_the_classifier_is_less_sure(
+    features: FeatureBlocks, small, encoder: OnnxEncoder
+) -> None:
+    tasks, groups = [row["task"] for row in small.prompts], [str(i) for i in range(len(small.prompts))]
+    outliers, like = (featurize(texts_without_request(800, seed=seed), encoder) for seed in (0, 1))
+    confidence, unsure = [], []
+    for given in (None, outliers):
+        fitted = fit_classifier(features, tasks, groups, outliers=given, jobs=1)
+        sure = softmax(head_logits(fitted.heads, like) / fitted.temperature).max(axis=1)
+        confidence.append(sure.mean())
+        unsure.append((sure < fitted.threshold).mean())
+        assert fitted.probabilities.shape == (len(tasks), len(fitted.labels))
+        assert all(logits.shape == fitted.probabilities.shape for logits in fitted.parts.values())
+    assert confidence[1] < confidence[0]
+    assert unsure[0] == 0
+    assert unsure[1] > 0.5
+
+
+@pytest.mark.parametrize(("n", "n_judged", "held_out"), [(40, 780, 39), (40, 45, 2), (2, 780, 2), (0, 780, 0), (9, 19, 0)])
+def test_outliers_are_held_out_in_proportion(n: int, n_judged: int, held_out: int) -> None:
+    folds = fold_outliers(n, n_judged)
+    assert (len(folds), (folds >= 0).sum()) == (n, held_out)
+    assert set(folds.tolist()) <= {-1, *range(FOLDS)}
+
+
 def test_where_all_was_seen_all_is_held_out() -> None:
     targets, groups = np.arange(20) % 2, [str(i) for i in range(20)]
     assert choose_judged(targets, groups, np.ones(20, np.bool_)).tolist() == list(range(20))
@@ -144,9 +171,9 @@ def test_where_all_was_seen_all_is_held_out() -> None:
 def test_the_threshold_is_the_highest_below_which_at_most_a_third_is_right() -> None:
     # Right are the guesses at 0.6, 0.8 and 0.9. Below 0.71 one of three is right, at 0.81 two of four are.
     confidence = np.array([0.5, 0.6, 0.7, 0.8, 0.9])
-    probabilities, targets = np.stack([confidence, 1 - confidence], axis=1), np.array([1, 0, 1, 0, 0])
-    assert choose_threshold(probabilities, targets) == 0.8
-    assert choose_threshold(probabilities[[1, 2, 3]], targets[[1, 2, 3]]) == 0.0
+    right = np.array([False, True, False, True, True])
+    assert choose_threshold(confidence, right) == 0.8
+    assert choose_threshold(confidence[[1, 2, 3]], right[[1, 2, 3]]) == 0.0
 
 
 def test_precision_by_hand() -> None:

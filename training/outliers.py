@@ -1,0 +1,140 @@
+"""Texts that ask for nothing: a classifier that has met them under every label learns to be unsure of their like."""
+
+from __future__ import annotations
+
+import base64
+import random
+import string
+import uuid
+from collections.abc import Callable
+
+# One for so many prompts: enough to be heard, too few to cost the prompts anything.
+PROMPTS_PER_OUTLIER, _MOST = 20, 400
+_KEYS = ("qwertyuiop", "asdfghjkl;", "zxcvbnm,.", "1234567890", "йцукенгшщзх", "фывапролдж", "azertyuiop")
+# First and last code points of letters, syllables or signs.
+_ALPHABETS = (
+    (0x61, 0x7A),
+    (0x61, 0x7A),
+    (0x430, 0x44F),
+    (0x4E00, 0x9FA5),
+    (0x3042, 0x3093),
+    (0xAC00, 0xD7A3),
+    (0x627, 0x64A),
+)
+_PICTURES = ((0x1F600, 0x1F64F), (0x1F300, 0x1F5FF), (0x1F680, 0x1F6C5), (0x2600, 0x26FF), (0x1F900, 0x1F9FF))
+_LATIN = (  # Cicero, De finibus, as printers garble it
+    "lorem ipsum dolor sit amet consectetur adipiscing elit sed do eiusmod tempor incididunt ut labore et dolore magna "
+    "aliqua enim ad minim veniam quis nostrud exercitation ullamco laboris nisi aliquip ex ea commodo consequat duis aute "
+    "irure in reprehenderit voluptate velit esse cillum eu fugiat nulla pariatur excepteur sint occaecat cupidatat non "
+    "proident sunt culpa qui officia deserunt mollit anim id est laborum"
+)
+_LEVELS = ("INFO", "DEBUG", "WARN", "WARNING", "ERROR", "info", "error", "notice", "TRACE")
+_PARTS = (
+    "db", "auth", "worker", "api", "cache", "kernel", "nginx", "scheduler", "queue", "mailer", "sync", "disk", "net",
+    "proxy", "session", "backup", "sensor", "cron", "tls", "gateway",
+)  # fmt: skip
+_EVENTS = (
+    "started", "stopped", "connection reset by peer", "timeout after {} ms", "retry {} of 5", "request completed in {} ms",
+    "user {} logged in", "heartbeat ok", "queue length {}", "flushed {} records", "reloading configuration",
+    "GET /v1/items/{}", "listening on port {}", "job {} failed", "disk usage {}%", "certificate expires in {} days",
+    "session {} closed", "exit {}",
+    "dropped packet {}", "checkpoint complete", "no response from host", "slow query {} ms",
+)  # fmt: skip
+
+
+def texts_without_request(n_prompts: int, *, seed: int) -> list[str]:
+    """Return texts that are no request, beside so many prompts: key mashes, letters, numbers, signs, emoji, codes, logs.
+
+    Outlier exposure (Hendrycks et al., 2019, arXiv 1812.04606) teaches a uniform prediction on such texts. Giving each of
+    them a random label teaches the same, for any number of labels.
+
+    Args:
+        n_prompts: The prompts that they will stand beside.
+        seed: The same seed gives the same texts.
+    """
+    rng = random.Random(f"without request {seed}")  # noqa: S311 - texts, no secrets
+    return [_KINDS[i % len(_KINDS)](rng) for i in range(min(n_prompts // PROMPTS_PER_OUTLIER, _MOST))]
+
+
+def random_labels(n: int, n_labels: int, *, seed: int | str) -> list[int]:
+    """Return n labels in random order, each as often as the others."""
+    labels = [i % n_labels for i in range(n)]
+    random.Random(f"labels {seed}").shuffle(labels)  # noqa: S311
+    return labels
+
+
+def _draw(rng: random.Random, spans: tuple[tuple[int, int], ...], n: int) -> str:
+    first, last = rng.choice(spans)
+    return "".join(chr(rng.randint(first, last)) for _ in range(n))
+
+
+def _letters(rng: random.Random) -> str:
+    text = " ".join(_draw(rng, _ALPHABETS, rng.randint(1, 9)) for _ in range(rng.choice((1, 1, 1, 2, 3, 6))))
+    return text.upper() if rng.random() < 1 / 5 else text
+
+
+def _mash(rng: random.Random) -> str:
+    row = rng.choice(_KEYS)
+    start = rng.randrange(len(row) - 2)
+    run = row[start : start + rng.randint(2, 6)]
+    return rng.choice((run, run * rng.randint(2, 4), "".join(rng.choices(row, k=rng.randint(4, 30))), f"{run} {run[::-1]}"))
+
+
+def _digits(rng: random.Random) -> str:
+    numbers = [str(rng.randrange(10 ** rng.randint(1, 9))) for _ in range(rng.choice((1, 1, 2, 4, 9)))]
+    ascending = "1234567890"[: rng.randint(3, 10)]
+    return rng.choice((rng.choice((" ", ", ", "-", "\n")).join(numbers), ascending, rng.choice("0179") * rng.randint(2, 9)))
+
+
+def _signs(rng: random.Random) -> str:
+    return rng.choice(
+        ("".join(rng.choices(string.punctuation, k=rng.randint(1, 15))), rng.choice(".?!-…*#/") * rng.randint(1, 9))
+    )
+
+
+def _pictures(rng: random.Random) -> str:
+    one = _draw(rng, _PICTURES, 1)
+    return rng.choice((one * rng.randint(1, 6), _draw(rng, _PICTURES, rng.randint(2, 8))))
+
+
+def _codes(rng: random.Random) -> str:
+    raw = rng.randbytes(rng.randint(4, 40))
+    return rng.choice(
+        (raw.hex(), base64.b64encode(raw).decode(), str(uuid.UUID(int=rng.getrandbits(128))), f"0x{raw[:8].hex()}")
+    )
+
+
+def _latin(rng: random.Random) -> str:
+    known = _LATIN.split()
+    words = rng.sample(known, rng.randint(2, 40))
+    return f"{' '.join(words).capitalize()}." if rng.random() < 1 / 2 else " ".join(known[: len(words)])
+
+
+def _repeated(rng: random.Random) -> str:
+    return rng.choice((rng.choice(string.ascii_letters) * rng.randint(1, 30), _draw(rng, _ALPHABETS, 2) * rng.randint(2, 6)))
+
+
+def _log(rng: random.Random) -> str:
+    form, hour = rng.randrange(6), rng.randrange(24)
+    return "\n".join(_log_line(rng, form, hour) for _ in range(rng.choice((1, 2, 4, 9))))
+
+
+def _log_line(rng: random.Random, form: int, hour: int) -> str:
+    day, clock = f"{rng.randint(1, 28):02}", f"{hour:02}:{rng.randrange(60):02}:{rng.randrange(60):02}"
+    month, level, part = rng.randint(1, 12), rng.choice(_LEVELS), rng.choice(_PARTS)
+    event, address = rng.choice(_EVENTS).format(rng.randrange(9000)), ".".join(str(rng.randrange(256)) for _ in range(4))
+    request = f'"GET /{part}/{rng.randrange(999)} HTTP/1.1" {rng.choice((200, 304, 404, 500))}'
+    date = f"20{rng.randint(15, 29)}-{month:02}-{day}"
+    return (
+        f"{date} {clock},{rng.randrange(1000):03} {level} {part}: {event}",
+        f"[{date}T{clock}Z] [{level}] [{part}] {event}",
+        f"Mar {day} {clock} host{rng.randrange(9)} {part}[{rng.randrange(9999)}]: {event}",
+        f"{address} - - [{day}/Jun/2024:{clock} +0000] {request}",
+        f'{{"ts":"{date}T{clock}Z","level":"{level}","logger":"{part}","msg":"{event}"}}',
+        f"{clock} {part} {level} {event} {address}",
+    )[form]
+
+
+_KINDS: tuple[Callable[[random.Random], str], ...] = (
+    _letters, _mash, _digits, _pictures, _log, _letters, _signs, _codes, _latin, _repeated, _log, _digits,
+)  # fmt: skip

@@ -187,6 +187,17 @@ class Router:
             reasons=(*self._problems, *reasons, *self._tell_too_long(request, scores), *_tell_unknown(scores, preference)),
         )
 
+    def predict(self, prompt: Prompt) -> TaskPrediction:
+        """Tell the task of a prompt, in its context where it is messages, without choosing a model.
+
+        Args:
+            prompt: See `route`.
+
+        Raises:
+            InputError: If the prompt is of the wrong type. Never on a text.
+        """
+        return self._predict(read_prompt(prompt))[0]
+
     def _predict(self, request: Request) -> tuple[TaskPrediction, list[str]]:
         """Tell the task of the last turn; one that says nothing by itself inherits it from the turns before."""
         prediction = self._oracle.predict(request.turns[0])

@@ -105,7 +105,8 @@ def _tune_for(out: Path, prompts: Path, *, base: str, own_tasks: bool, seed: int
 
 
 @app.command()
-@_prompts_option
+@_path_option("--prompts", help="CSV of labelled prompts: prompt,task,…; may end in .gz.")
+@_path_option("--conversations", help="Instead: CSV of conversations: conversation_id,role,content,task.")
 @_path_option("--model", help="Model folder; default: $LLM_ROUTER_MODEL, else the shipped one.")
 @_path_option("--train-on", help="CSV of labelled prompts that the baselines learn from.")
 @click.option("--by", type=click.Choice(["task", "source"]), help="A table for each of them besides.")
@@ -115,7 +116,8 @@ def _tune_for(out: Path, prompts: Path, *, base: str, own_tasks: bool, seed: int
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def evaluate(
     *,
-    prompts: Path,
+    prompts: Path | None,
+    conversations: Path | None,
     model: Path | None,
     train_on: Path | None,
     by: str | None,
@@ -124,17 +126,20 @@ def evaluate(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Say how often a model folder tells the task of labelled prompts, beside baselines."""
+    """Say how often a model folder tells the task of labelled prompts or of users' turns, beside baselines."""
     from training.classifier import default_cache
-    from training.datasets import TASKS, read_prompts
+    from training.datasets import TASKS, read_conversations, read_prompts
     from training.pipeline import evaluate_folder
     from training.report import to_json, write_evaluation
 
+    file = prompts or conversations
+    if file is None or (prompts and conversations):
+        raise click.UsageError("give one of --prompts and --conversations")
     if out:
         import matplotlib  # noqa: F401 - missing, it should be told before the work
 
     tasks = None if own_tasks else TASKS
-    given = read_prompts(prompts, tasks=tasks)
+    given = (read_prompts if prompts else read_conversations)(file, tasks=tasks)
     evaluation, guesses = evaluate_folder(
         model or find_artifact(),
         given,
@@ -143,14 +148,14 @@ def evaluate(
         cache=default_cache(),
         progress=_show_progress,
     )
-    written = write_evaluation(out, evaluation, prompts.name) if out else []
+    written = write_evaluation(out, evaluation, file.name) if out else []
     if as_json:
-        click.echo(to_json(evaluation, prompts.name))
+        click.echo(to_json(evaluation, file.name))
         return
-    click.echo("\n".join([f"{prompts.name}: n {evaluation.n}, seed {seed}, 95 % bootstrap intervals", *_tell(evaluation)]))
+    click.echo("\n".join([f"{file.name}: n {evaluation.n}, seed {seed}, 95 % bootstrap intervals", *_tell(evaluation)]))
     if by == "task":
         click.echo("\n".join(["", *_tell_tasks(evaluation.tasks)]))
-    elif by == "source":
+    elif by == "source" or conversations:
         click.echo("\n".join(_tell_sources(guesses, given.rows)))
     for path in written:
         click.echo(path)

@@ -22,6 +22,8 @@ TASKS = (
 
 MAX_FIELD_CHARS = 500_000
 _MAX_TOLD = 20
+_ROLES = ("user", "assistant", "system")
+_SHORT_CHARS = 35
 
 
 class DatasetError(RouterError):
@@ -42,6 +44,7 @@ class LabelledPrompt:
         kind: The kind of request, such as `cover letters`.
         marks: What its author says of its style, such as `typed`, `pasted`, `context`, `two`.
         row: Its number in the file; the header is row 1.
+        earlier: The turns of its conversation before it, oldest first, as (role, content).
     """
 
     prompt: str
@@ -53,6 +56,7 @@ class LabelledPrompt:
     kind: str = ""
     marks: tuple[str, ...] = ()
     row: int = 0
+    earlier: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +188,41 @@ def read_prompts(path: Path, *, tasks: Sequence[str] | None = TASKS, keep_repeat
     if len(conflicts) > _MAX_TOLD:
         notes.append(f"… and {len(conflicts) - _MAX_TOLD} more prompts with several tasks")
     return PromptSet(rows=tuple(rows), sha256=hash_file(path), licence=", ".join(licences), notes=tuple(notes))
+
+
+def read_conversations(path: Path, *, tasks: Sequence[str] | None = TASKS) -> PromptSet:
+    """Read `conversation_id,role,content,task`, a turn a row and in order: the turns of users, each with those before it.
+
+    Its `group` is the conversation; its `source` tells a first turn, a follow-up and a short one (at most 35 characters).
+
+    Args:
+        path: As for `read_prompts`.
+        tasks: The tasks a turn may name; None: any.
+
+    Raises:
+        DatasetError: As for `read_prompts`.
+    """
+    problems = _Problems(path)
+    conversations: dict[str, list[tuple[str, str]]] = {}
+    rows = []
+    for number, record in read_table(path, required=("conversation_id", "role", "content", "task")):
+        name, role, content, task = (record[column] for column in ("conversation_id", "role", "content", "task"))
+        earlier = conversations.setdefault(name, [])
+        if role not in _ROLES:
+            problems.add(number, f"role must be one of {', '.join(_ROLES)}, was {role!r}; correct it")
+        _check_nul(number, record, problems)
+        if role == "user":
+            _check_task(number, task, tasks, problems)
+            follows = any(before == "user" for before, _ in earlier)
+            kind = ("short follow-up" if len(content) <= _SHORT_CHARS else "follow-up") if follows else "first turn"
+            rows.append(
+                LabelledPrompt(prompt=content, task=task, group=name, source=kind, row=number, earlier=tuple(earlier))
+            )
+        earlier.append((role, content))
+    problems.raise_any()
+    if not rows:
+        raise DatasetError(f"{path} must have at least one turn of a user below its header; add rows")
+    return PromptSet(rows=tuple(rows), sha256=hash_file(path))
 
 
 def read_benchmark(path: Path, *, tasks: Sequence[str] | None = TASKS) -> BenchmarkSet:

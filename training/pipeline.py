@@ -23,10 +23,12 @@ from router.artifacts import (
     TrainingData,
     load_artifact,
 )
-from router.classifier import TaskOracle, softmax
+from router.classifier import softmax
+from router.core import Router
 from router.encoder import OnnxEncoder
 from router.errors import EncoderError
 from router.keywords import KeywordRules, default_rules
+from router.text import Prompt
 from training.artifacts import CANARIES, Training, check_replaceable, write_artifact
 from training.checks import Finding, can_be_judged, find_mislabelled, find_near_duplicates, find_repeats
 from training.classifier import (
@@ -56,6 +58,7 @@ from training.evaluate import (
     to_metrics,
 )
 from training.finetune import Recipe, Steps, Tuned, finetune, was_seen
+from training.outliers import texts_without_request
 from training.profiles import learn_profiles
 
 if TYPE_CHECKING:
@@ -108,7 +111,8 @@ def train(
     texts, tasks = [row.prompt for row in labelled.rows], [row.task for row in labelled.rows]
     groups = [row.group for row in labelled.rows]
     seen = was_seen(texts, served_by.record.tuning)
-    fitted = fit_classifier(featurize_cached(texts), tasks, groups, seen=seen, seed=seed, jobs=jobs)
+    outliers = featurize_cached(texts_without_request(len(texts), seed=seed))
+    fitted = fit_classifier(featurize_cached(texts), tasks, groups, seen=seen, outliers=outliers, seed=seed, jobs=jobs)
     judged = [labelled.rows[i] for i in fitted.judged]
     rules = _judge_rules(default_rules(), labelled.rows)
 
@@ -211,17 +215,26 @@ def evaluate_folder(
         cache: See `train`.
         progress: Wraps the prompts while they are encoded.
     """
-    artifact = load_artifact(model)
-    oracle = TaskOracle(labels=tuple(artifact.manifest.labels), classifier=artifact.classifier, rules=artifact.rules)
-    predictions = [oracle.predict(text) for text in progress([row.prompt for row in prompts.rows])]
+    router = Router.load(model)
+    texts = progress([row.prompt for row in prompts.rows])
+    predictions = [router.predict(_in_context(row, text)) for row, text in zip(prompts.rows, texts, strict=True)]
     baselines: dict[str, list[str | None]] = {}
+    if any(row.earlier for row in prompts.rows):
+        baselines["without context"] = [router.predict(row.prompt).task for row in prompts.rows]
     if train_on is not None:
         served_by = OnnxEncoder.load(model / "encoder")
         alone = partial(_predict_by_embedding, partial(featurize, encoder=served_by, cache=cache, progress=progress))
-        predict_by = {"embedding + LR": alone} | _baselines(artifact.rules)
-        baselines = {name: list(predict(train_on.rows, prompts.rows)) for name, predict in predict_by.items()}
+        predict_by = {"embedding + LR": alone} | _baselines(load_artifact(model).rules)
+        baselines |= {name: list(predict(train_on.rows, prompts.rows)) for name, predict in predict_by.items()}
     evaluation = evaluate(predictions, prompts.rows, baselines=baselines, seed=seed)
     return evaluation, {"router": [prediction.task for prediction in predictions]} | baselines
+
+
+def _in_context(row: LabelledPrompt, text: str) -> Prompt:
+    """Return a labelled text as the router is given it: with the turns before it, where there are any."""
+    if not row.earlier:
+        return text
+    return [{"role": role, "content": content} for role, content in (*row.earlier, ("user", text))]
 
 
 def check_prompts(

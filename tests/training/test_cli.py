@@ -72,6 +72,24 @@ def test_evaluate_prints_json_and_lenient_accuracy_where_tasks_could_be_defended
     assert router["accuracy"]["low"] <= router["accuracy"]["value"] <= router["accuracy"]["high"]
 
 
+def test_evaluate_reads_conversations_and_tells_what_the_context_is_worth(run_command, trained, root: Path) -> None:
+    conversations = root / "data" / "conversations.csv"
+    code, out, _ = run_command("evaluate", "--model", trained[0], "--conversations", conversations)
+    assert code == 0
+    assert "without context" in out
+    assert [line.split()[:2] for line in out.splitlines()[-3:]] == [
+        ["first", "turn"],
+        ["follow-up", "118"],
+        ["short", "follow-up"],
+    ]
+
+
+@pytest.mark.parametrize("given", [[], ["--prompts", "a.csv", "--conversations", "b.csv"]], ids=["neither", "both"])
+def test_evaluate_wants_prompts_or_conversations(run_command, given: list[str]) -> None:
+    code, _, err = run_command("evaluate", *given)
+    assert (code, "give one of --prompts and --conversations" in err) == (2, True)
+
+
 def test_evaluate_writes_json_markdown_and_a_picture(run_command, trained, small_files, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "report"
     code, told, errors = run_command("evaluate", "--prompts", small_files[0], "--model", trained[0], "--out", out)

@@ -13,6 +13,7 @@ from training.datasets import (
     escape_formula,
     hash_file,
     read_benchmark,
+    read_conversations,
     read_prompts,
 )
 
@@ -54,8 +55,22 @@ BROKEN_RESULTS = {
     ),
     "a window of no token": ("model,task,score,context_window\na,qa,.5,0.5\n", "row 2", "context_window", "; "),
 }  # fmt: skip
+BROKEN_CONVERSATIONS = {
+    "no turn of a user": (
+        "conversation_id,role,content,task\n1,system,hi,\n",
+        "",
+        "at least one turn of a user",
+        "add rows",
+    ),
+    "unknown role": ("conversation_id,role,content,task\n1,bot,hi,\n", "row 2", "role must be one of user, ", "correct it"),
+    "a turn without a task": ("conversation_id,role,content,task\n1,user,hi,\n", "row 2", "task must not be empty", "fill"),
+    "NUL": ("conversation_id,role,content,task\n1,user,h\0i,qa\n", "row 2", "must not contain NUL", "remove them"),
+}
 BROKEN = [pytest.param(read_prompts, *case, id=f"prompts: {name}") for name, case in BROKEN_PROMPTS.items()]
 BROKEN += [pytest.param(read_benchmark, *case, id=f"results: {name}") for name, case in BROKEN_RESULTS.items()]
+BROKEN += [
+    pytest.param(read_conversations, *case, id=f"conversations: {name}") for name, case in BROKEN_CONVERSATIONS.items()
+]
 
 
 def write(folder: Path, name: str, content: str | bytes) -> Path:
@@ -170,3 +185,18 @@ def test_the_csv_modules_field_limit_is_restored(tmp_path: Path, content: str) -
 def test_a_field_that_a_spreadsheet_would_run_is_escaped_and_no_other(text: str) -> None:
     assert escape_formula(text) == f"'{text}"
     assert escape_formula(f"a{text}") == f"a{text}"
+
+
+def test_a_turn_of_a_user_knows_the_turns_before_it(tmp_path: Path) -> None:
+    file = tmp_path / "conversations.csv"
+    turns = [("a", "system", "be brief", ""), ("a", "user", "write a poem", "writing"), ("b", "user", "2+2", "math")]
+    turns += [("a", "assistant", "Roses", ""), ("a", "user", "in german", "translation"), ("b", "user", "x" * 36, "qa")]
+    file.write_text("conversation_id,role,content,task\n" + "".join(f"{','.join(turn)}\n" for turn in turns))
+    poem, two, german, long = read_conversations(file).rows
+    assert (poem.prompt, poem.task, poem.source, poem.earlier) == (
+        "write a poem", "writing", "first turn", (("system", "be brief"),),
+    )  # fmt: skip
+    assert (two.source, two.earlier, two.group) == ("first turn", (), "b")
+    assert (german.source, german.group, german.row) == ("short follow-up", "a", 6)
+    assert german.earlier == (("system", "be brief"), ("user", "write a poem"), ("assistant", "Roses"))
+    assert (long.source, long.earlier) == ("follow-up", (("user", "2+2"),))

@@ -36,6 +36,8 @@ _SURFACE_SCALE = 0.05
 # A bucket that occurs once in the training prompts tells nothing that generalises, and makes the fit slow.
 _MIN_OCCURRENCES = 2
 _UNSEEN_LOGIT = -30.0
+# Prompts times labels that are cross-validated: what takes minutes.
+_MOST_SEARCHED = 1_500_000
 _SCALES = (0.025, 20.0)
 _POOR_ACCURACY = 1 / 3
 _TOLERANCE, _MAX_ITERATIONS = 1e-4, 5000
@@ -79,7 +81,8 @@ class FittedClassifier:
         mixture: How much each part's logits count; sums to one.
         temperature: What the mixed logits are divided by.
         threshold: Confidence below which a prediction counts as unsure.
-        judged: The rows that were held out in turn, ascending: all but those that the encoder was tuned on.
+        judged: The rows that were held out in turn, ascending: all but those that the encoder was tuned on; of very many,
+            some.
         parts: The held-out logits of each part by itself, shape (len(judged), labels).
         probabilities: Their calibrated out-of-fold probabilities, shape (len(judged), labels).
         folds: The fold in which each training prompt was held out, shape (n,); −1 where it never was.
@@ -175,7 +178,11 @@ def fit_classifier(
     """
     labels = tuple(sorted(set(tasks)))
     targets = np.array([labels.index(task) for task in tasks])
-    judged = choose_judged(targets, groups, seen)
+    searched = draw_searched(targets, groups, seed=seed)
+    within = np.flatnonzero(searched)
+    judged = within[
+        choose_judged(targets[within], [groups[i] for i in within.tolist()], None if seen is None else seen[within])
+    ]
     folds = np.full(len(targets), -1)
     folds[judged] = split_folds(targets[judged], [groups[i] for i in judged], seed=seed)
     n, asked = len(judged), folds
@@ -184,10 +191,11 @@ def fit_classifier(
         drawn = random_labels(features.embedding.shape[0] - len(targets), len(labels), seed=seed)
         targets = np.concatenate([targets, np.array(drawn, np.int64)])
         asked = np.concatenate([folds, fold_outliers(len(drawn), n)])
+        searched = np.concatenate([searched, np.ones(len(drawn), np.bool_)])
     held_out = Parallel(n_jobs=jobs)(
         delayed(_predict_path)(
-            features.take(np.flatnonzero(asked != fold)),
-            targets[asked != fold],
+            features.take(np.flatnonzero(searched & (asked != fold))),
+            targets[searched & (asked != fold)],
             features.take(np.flatnonzero(asked == fold)),
             len(labels),
             part,
@@ -198,10 +206,10 @@ def fit_classifier(
     cs, logits = {}, {}
     rows = np.flatnonzero(asked >= 0)  # the n prompts, then some outliers
     for place, part in enumerate(PARTS):
-        path = np.empty((len(CS[part]), len(targets), len(labels)))
+        path = np.empty((len(CS[part]), len(rows), len(labels)))
         for fold in range(FOLDS):
-            path[:, asked == fold] = held_out[place * FOLDS + fold]
-        cs[part], logits[part] = _choose_c(part, path[:, rows], targets[rows])
+            path[:, asked[rows] == fold] = held_out[place * FOLDS + fold]
+        cs[part], logits[part] = _choose_c(part, path, targets[rows])
     mixture, temperature = fit_mixture(logits, targets[rows])
     probabilities = softmax(np.sum([mixture[part] * logits[part] for part in PARTS], axis=0) / temperature)
     right = probabilities.argmax(axis=1) == targets[rows]
@@ -219,6 +227,14 @@ def fit_classifier(
         probabilities=probabilities[:n],
         folds=folds,
     )
+
+
+def draw_searched(targets: NDArray[np.int64], groups: Sequence[str], *, seed: int) -> NDArray[np.bool_]:
+    """Return which rows to choose C, weights, temperature and threshold on: all; of very many a part, drawn by group."""
+    parts = -(-len(targets) * len(np.unique(targets)) // _MOST_SEARCHED)
+    if parts == 1:
+        return np.ones(len(targets), np.bool_)
+    return np.asarray(split_folds(targets, groups, seed=seed, n=parts) == 0, np.bool_)
 
 
 def fold_outliers(n: int, n_judged: int) -> NDArray[np.int64]:

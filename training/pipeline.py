@@ -142,7 +142,7 @@ def train(
         profiles=profiles,
         qualities=qualities,
         tasks=by_task(guesses, judged, seed=seed),
-        notes=(*labelled.notes, *_tell_seen(seen, fitted)),
+        notes=(*labelled.notes, *_tell_seen(seen, fitted), *_tell_languages(guesses, judged)),
     )
     write_artifact(out, training, fitted, rules, served_by, encoder)
     return training
@@ -339,6 +339,19 @@ def _tell_seen(seen: NDArray[np.bool_], fitted: FittedClassifier) -> list[str]:
     if seen[fitted.judged].any():
         return ["the encoder was tuned on nearly all of these prompts: the figures held out flatter; measure on others"]
     return [f"held out were the {len(fitted.judged)} prompts that the encoder was not tuned on"]
+
+
+def _tell_languages(guesses: Sequence[str], judged: Sequence[LabelledPrompt]) -> list[str]:
+    """Say how English is told beside other languages, where the data name them."""
+    pairs = list(zip(guesses, judged, strict=True))
+    english = [guess == row.task for guess, row in pairs if row.language == "en"]
+    others = [guess == row.task for guess, row in pairs if row.language not in ("", "en")]
+    if not english or not others:
+        return []
+    return [
+        f"held out, told right: {np.mean(english):.3f} of {len(english)} English prompts, "
+        f"{np.mean(others):.3f} of {len(others)} in other languages"
+    ]
 
 
 def _check_tasks(path: Path, rows: Sequence[LabelledPrompt]) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from training.classifier import (
     choose_judged,
     choose_threshold,
     default_cache,
+    draw_searched,
     featurize,
     fit_classifier,
     fit_mixture,
@@ -152,6 +153,23 @@ def test_of_texts_like_the_outliers_the_classifier_is_less_sure(
     assert confidence[1] < confidence[0]
     assert unsure[0] == 0
     assert unsure[1] > 0.5
+
+
+def test_of_very_many_prompts_some_are_searched_by_group(
+    monkeypatch: pytest.MonkeyPatch, features: FeatureBlocks, small
+) -> None:
+    tasks, groups = [row["task"] for row in small.prompts], [str(i // 2) for i in range(len(small.prompts))]
+    targets = np.array([["coding", "math", "translation"].index(task) for task in tasks])
+    assert draw_searched(targets, groups, seed=0).all()
+    monkeypatch.setattr(classifier, "_MOST_SEARCHED", 3 * 23)  # half of the 45
+    searched = draw_searched(targets, groups, seed=0)
+    assert 20 <= searched.sum() <= 25
+    assert np.bincount(targets[searched]).min() >= 5
+    assert not {groups[i] for i in np.flatnonzero(searched)} & {groups[i] for i in np.flatnonzero(~searched)}
+    fitted = fit_classifier(features, tasks, groups, jobs=1)
+    assert fitted.judged.tolist() == np.flatnonzero(searched).tolist()
+    assert fitted.probabilities.shape == (len(fitted.judged), 3)
+    assert (fitted.folds[~searched] == -1).all()
 
 
 @pytest.mark.parametrize(("n", "n_judged", "held_out"), [(40, 780, 39), (40, 45, 2), (2, 780, 2), (0, 780, 0), (9, 19, 0)])

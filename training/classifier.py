@@ -40,6 +40,8 @@ _UNSEEN_LOGIT = -30.0
 _MOST_SEARCHED = 1_500_000
 _SCALES = (0.025, 20.0)
 _POOR_ACCURACY = 1 / 3
+# What the threshold takes the share of texts to be that ask for nothing.
+_STRAY_SHARE = 0.01
 _TOLERANCE, _MAX_ITERATIONS = 1e-4, 5000
 
 
@@ -214,6 +216,8 @@ def fit_classifier(
     probabilities = softmax(np.sum([mixture[part] * logits[part] for part in PARTS], axis=0) / temperature)
     right = probabilities.argmax(axis=1) == targets[rows]
     right[n:] = False
+    weights = np.ones(len(rows))
+    weights[n:] = _STRAY_SHARE * n / max(len(rows) - n, 1)
     heads = {part: fit_path(features, targets, (cs[part],), len(labels), part)[0] for part in PARTS}
     return FittedClassifier(
         labels=labels,
@@ -221,7 +225,7 @@ def fit_classifier(
         cs=cs,
         mixture=mixture,
         temperature=temperature,
-        threshold=choose_threshold(probabilities.max(axis=1), right),
+        threshold=choose_threshold(probabilities.max(axis=1), right, weights),
         judged=judged,
         parts={part: logits[part][:n] for part in PARTS},
         probabilities=probabilities[:n],
@@ -312,7 +316,7 @@ def log_loss(probabilities: NDArray[np.float64], targets: NDArray[np.int64]) -> 
     return float(-np.log(np.maximum(probabilities[np.arange(len(targets)), targets], 1e-12)).mean())
 
 
-def choose_threshold(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
+def choose_threshold(confidence: NDArray[np.float64], right: NDArray[np.bool_], weights: NDArray[np.float64]) -> float:
     """Return the confidence below which a guess is more than twice as likely wrong as right.
 
     The highest threshold, in steps of 0.01, such that at most a third of the held-out guesses below it are right: a point
@@ -321,9 +325,14 @@ def choose_threshold(confidence: NDArray[np.float64], right: NDArray[np.bool_]) 
     Args:
         confidence: Held-out, calibrated, shape (n,).
         right: Shape (n,); a guess at a text that is no request is wrong.
+        weights: How much each guess counts, shape (n,).
     """
     candidates = np.round(np.arange(0.01, 1.0, 0.01), 2)
-    poor = [t for t in candidates if (below := confidence < t).any() and right[below].mean() <= _POOR_ACCURACY]
+    poor = [
+        t
+        for t in candidates
+        if (below := confidence < t).any() and np.average(right[below], weights=weights[below]) <= _POOR_ACCURACY
+    ]
     return float(max(poor, default=0.0))
 
 

@@ -190,8 +190,11 @@ def test_the_threshold_is_the_highest_below_which_at_most_a_third_is_right() -> 
     # Right are the guesses at 0.6, 0.8 and 0.9. Below 0.71 one of three is right, at 0.81 two of four are.
     confidence = np.array([0.5, 0.6, 0.7, 0.8, 0.9])
     right = np.array([False, True, False, True, True])
-    assert choose_threshold(confidence, right) == 0.8
-    assert choose_threshold(confidence[[1, 2, 3]], right[[1, 2, 3]]) == 0.0
+    even = np.ones(5)
+    assert choose_threshold(confidence, right, even) == 0.8
+    assert choose_threshold(confidence[[1, 2, 3]], right[[1, 2, 3]], even[:3]) == 0.0
+    # With the wrong one at 0.5 counting a tenth, nothing is poor but what lies below the first that is right.
+    assert choose_threshold(confidence, right, np.array([0.1, 1, 1, 1, 1])) == 0.6
 
 
 def test_precision_by_hand() -> None:

@@ -295,3 +295,16 @@ def test_the_module_level_route_loads_once(threads: int, monkeypatch: pytest.Mon
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(route, ["go on"] * 8))
     assert len(loads) == 1
+
+
+NO_REQUESTS = (
+    "asdf", "jkl;jkl;jkl", "8675309 4411", "😀😂😂", "🔥", "...", "???", "lorem ipsum dolor sit amet", "xkjq wvbz plmt",
+    "qqqqqqqq", "zxcvbnm", "фывфыв", "c2Vsb2cgZG8=", "2024-05-01 12:00:01 INFO server started on port 8080", "#$%^&*", "hgfjhgkjh",
+)  # fmt: skip
+
+
+def test_what_asks_for_nothing_is_unsure_and_a_short_request_is_not(model_folder: Path) -> None:
+    router = Router.load(model_folder)
+    assert sum(router.predict(text).unsure for text in NO_REQUESTS) >= 0.8 * len(NO_REQUESTS)
+    short = ["2+2", "tell me a joke", "translate: Hund", "explain tcp", "recipe for soup", "haiku about rain"]
+    assert [text for text in short if router.predict(text).unsure] == []

@@ -20,9 +20,10 @@ from pathlib import Path
 import numpy as np
 
 from router.artifacts import find_artifact
+from router.classifier import softmax
 from router.encoder import OnnxEncoder
-from training.classifier import default_cache, featurize, fit_classifier, head_logits, split_folds
-from training.datasets import LabelledPrompt, PromptSet, read_prompts
+from training.classifier import default_cache, featurize, fit_classifier, head_logits, split_folds, spread_continues
+from training.datasets import LabelledPrompt, PromptSet, read_prompts, with_task
 from training.evaluate import Quality, judge
 from training.finetune import Recipe, was_seen
 from training.outliers import texts_without_request
@@ -66,7 +67,8 @@ def _judge(
         seen = was_seen(texts, encoder.record.tuning)
         fitted = fit_classifier(features, tasks, [row.group for row in rows], seen=seen, outliers=outliers, seed=seed)
         logits = head_logits(fitted.heads, featurize([row.prompt for row in test], encoder, cache=default_cache()))
-    return judge(name, [fitted.labels[i] for i in logits.argmax(axis=1)], test, seed=seed)
+    guesses = spread_continues(fitted.labels, softmax(logits)).argmax(axis=1)
+    return judge(name, [fitted.tasks[i] for i in guesses], test, seed=seed)
 
 
 def _tune(rows: Sequence[LabelledPrompt], folder: Path, arguments: argparse.Namespace) -> Path:
@@ -83,11 +85,11 @@ def _split(path: Path, arguments: argparse.Namespace) -> tuple[list[LabelledProm
     """Return what to train on and what to test on."""
     pool = list(_read(path, arguments).rows)
     if arguments.test is not None:
-        return pool, _read(arguments.test, arguments).rows
+        return pool, with_task(_read(arguments.test, arguments).rows)
     tasks = sorted({row.task for row in pool})
     targets = np.array([tasks.index(row.task) for row in pool])
     folds = split_folds(targets, [row.group for row in pool], seed=arguments.seed)
-    test = [row for row, fold in zip(pool, folds, strict=True) if fold == 0]
+    test = with_task([row for row, fold in zip(pool, folds, strict=True) if fold == 0])
     return [row for row, fold in zip(pool, folds, strict=True) if fold], _sample(test, _MOST_TESTED, arguments.seed)
 
 

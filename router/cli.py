@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from router.artifacts import Artifact, find_artifact, load_artifact
+from router.classifier import CONTINUES
 from router.core import Router
 from router.errors import ArtifactError, NoCandidateError, RouterError
 
@@ -158,7 +159,7 @@ def _describe(artifact: Artifact) -> str:
         f"  manifest sha256  {artifact.sha256}",
         f"  created          {manifest.created}, seed {manifest.seed}, "
         + ", ".join(f"{name} {version}" for name, version in manifest.versions.items()),
-        f"  tasks            {', '.join(manifest.labels)}",
+        f"  tasks            {', '.join(label for label in manifest.labels if label != CONTINUES)}",
         f"  encoder          {manifest.encoder.name}, {manifest.encoder.dim} dimensions",
         f"  models           {len(artifact.profiles)}",
         *(

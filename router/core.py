@@ -6,6 +6,7 @@ import logging
 import math
 import threading
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -28,9 +29,6 @@ FOCUS_AREAS: Mapping[str, tuple[str, ...]] = {
     "language": ("rewriting", "translation"),
     "ethical": ("ethics", "advice"),
 }
-# A turn of so few words ("yes, go on") says nothing by itself: the conversation's task goes on.
-_FOLLOW_UP_WORDS = 4
-
 _loading = threading.Lock()
 _log = logging.getLogger("router")
 
@@ -66,7 +64,7 @@ class Router:
     ) -> None:
         self.profiles = tuple(profiles)
         rules = rules or default_rules()
-        labels = classifier.labels if classifier else _known_tasks(rules, self.profiles)
+        labels = classifier.tasks if classifier else _known_tasks(rules, self.profiles)
         self._oracle = TaskOracle(labels=labels, classifier=classifier, rules=rules)
         self._table = ProfileTable(self.profiles, labels)
         self._strategy_name, self._strategy = _find_strategy(strategy)
@@ -199,22 +197,14 @@ class Router:
         return self._predict(read_prompt(prompt))[0]
 
     def _predict(self, request: Request) -> tuple[TaskPrediction, list[str]]:
-        """Tell the task of the last turn; one that says nothing by itself inherits it from the turns before."""
-        prediction = self._oracle.predict(request.turns[0])
-        reasons: list[str] = []
-        if prediction.unsure or self._is_follow_up(request.turns[0]):
-            for earlier in request.turns[1:]:
-                prediction = self._oracle.predict(earlier)
-                reasons = ["the last turn says no task by itself: an earlier one decides"]
-                if not prediction.unsure:
-                    break
+        """Tell the task of the last turn in its conversation, and what the caller should know of how."""
+        prediction = self._oracle.predict(request.turns[0], request.turns[1:])
+        inherits = prediction.inherited > 0.5  # noqa: PLR2004 - more than the turn itself
+        reasons = ["the last turn says no task by itself: an earlier one decides"] if inherits else []
         if prediction.source != "classifier":
             reasons.append(_tell_source(prediction, has_classifier=self._oracle.classifier is not None))
             _log.info("%s", reasons[-1])
         return prediction, reasons
-
-    def _is_follow_up(self, turn: str) -> bool:
-        return len(turn.split()) <= _FOLLOW_UP_WORDS and self._oracle.rule_for(turn) is None
 
     def _choose_preference(self, prefer: str | None, quality_floor: float | None) -> Preference:
         if prefer is None and quality_floor is None:
@@ -338,7 +328,7 @@ def _narrow(prediction: TaskPrediction, tasks: Collection[str]) -> TaskPredictio
         total = sum(inside.values())
     probabilities = {task: p / total for task, p in inside.items()}
     best = max(probabilities, key=lambda task: probabilities[task])
-    return TaskPrediction(task=best, confidence=probabilities[best], probabilities=probabilities, source=prediction.source)
+    return replace(prediction, task=best, confidence=probabilities[best], probabilities=probabilities)
 
 
 def _find_focus(focus: str, labels: Sequence[str]) -> Collection[str]:

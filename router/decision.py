@@ -60,6 +60,7 @@ class RoutingDecision:
                 "confidence": self.prediction.confidence,
                 "source": self.prediction.source,
                 "probabilities": dict(self.prediction.probabilities),
+                "inherited": self.prediction.inherited,
             },
             "strategy": self.strategy,
             "preference": {

@@ -94,12 +94,14 @@ class TaskPrediction:
         confidence: Its probability, in [0, 1].
         probabilities: One per task, summing to 1.
         source: `classifier`; `keywords` where it is missing or unsure and a rule fits; `default` where neither is sure.
+        inherited: How much of it comes from earlier turns of the conversation, in [0, 1].
     """
 
     task: str | None
     confidence: float
     probabilities: Mapping[str, float]
     source: Source
+    inherited: float = 0.0
 
     @property
     def unsure(self) -> bool:

@@ -107,7 +107,7 @@ def find_mislabelled(rows: Sequence[LabelledPrompt], fitted: FittedClassifier) -
     from cleanlab.filter import find_label_issues
 
     rows = [rows[i] for i in fitted.judged]
-    labels = np.array([fitted.labels.index(row.task) for row in rows])
+    labels = np.array([fitted.tasks.index(row.task) for row in rows])
     ranked = find_label_issues(
         labels, fitted.probabilities, filter_by="both", return_indices_ranked_by="self_confidence", n_jobs=1
     )
@@ -116,7 +116,7 @@ def find_mislabelled(rows: Sequence[LabelledPrompt], fitted: FittedClassifier) -
         Finding(
             problem="likely mislabelled",
             row=rows[i],
-            suggested=fitted.labels[int(best[i])],
+            suggested=fitted.tasks[int(best[i])],
             strength=1 - float(fitted.probabilities[i, labels[i]]),
         )
         for i in ranked.tolist()

@@ -16,7 +16,7 @@ from scipy.optimize import minimize, minimize_scalar
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
-from router.classifier import Heads, softmax
+from router.classifier import CONTINUES, Heads, softmax, split_continues
 from router.encoder import OnnxEncoder
 from router.features import BUCKETS, SURFACE, hashed_ngrams, surface_features
 from router.keywords import KeywordRules
@@ -77,20 +77,24 @@ class FittedClassifier:
     """A fitted classifier, and how it did on prompts it was not fitted on.
 
     Attributes:
-        labels: The tasks, in the order of the heads' columns.
+        labels: The tasks, in the order of the heads' columns; `CONTINUES` may be among them.
+        tasks: The labels without it.
         heads: The weights of both parts, mixed.
         cs: The inverse strength of regularisation that cross-validation chose for each part.
         mixture: How much each part's logits count; sums to one.
         temperature: What the mixed logits are divided by.
         threshold: Confidence below which a prediction counts as unsure.
-        judged: The rows that were held out in turn, ascending: all but those that the encoder was tuned on; of very many,
-            some.
-        parts: The held-out logits of each part by itself, shape (len(judged), labels).
-        probabilities: Their calibrated out-of-fold probabilities, shape (len(judged), labels).
+        judged: The rows that were held out in turn, ascending: those that have a task and that the encoder was not tuned
+            on; of very many, some.
+        parts: The held-out logits of each part by itself, shape (len(judged), tasks).
+        probabilities: Their calibrated out-of-fold probabilities, as the router gives them, shape (len(judged), tasks).
+        follow_ups: Held-out probability of `CONTINUES` of the follow-ups, and of the rows that have a task; empty where the
+            former are none.
         folds: The fold in which each training prompt was held out, shape (n,); −1 where it never was.
     """
 
     labels: tuple[str, ...]
+    tasks: tuple[str, ...]
     heads: Heads
     cs: Mapping[Part, float]
     mixture: Mapping[Part, float]
@@ -99,6 +103,7 @@ class FittedClassifier:
     judged: NDArray[np.int64]
     parts: Mapping[Part, NDArray[np.float64]]
     probabilities: NDArray[np.float64]
+    follow_ups: tuple[NDArray[np.float64], NDArray[np.float64]]
     folds: NDArray[np.int64]
 
 
@@ -213,24 +218,33 @@ def fit_classifier(
             path[:, asked[rows] == fold] = held_out[place * FOLDS + fold]
         cs[part], logits[part] = _choose_c(part, path, targets[rows])
     mixture, temperature = fit_mixture(logits, targets[rows])
-    probabilities = softmax(np.sum([mixture[part] * logits[part] for part in PARTS], axis=0) / temperature)
-    right = probabilities.argmax(axis=1) == targets[rows]
-    right[n:] = False
-    weights = np.ones(len(rows))
-    weights[n:] = _STRAY_SHARE * n / max(len(rows) - n, 1)
+    mixed = softmax(np.sum([mixture[part] * logits[part] for part in PARTS], axis=0) / temperature)
+    columns = np.array([i for i, label in enumerate(labels) if label != CONTINUES])
+    own = np.isin(targets[judged], columns)
+    told, strays = np.split(spread_continues(labels, mixed), [n])
+    going_on = split_continues(labels, mixed[:n])[1]
+    right = columns[told.argmax(axis=1)] == targets[judged]
     heads = {part: fit_path(features, targets, (cs[part],), len(labels), part)[0] for part in PARTS}
     return FittedClassifier(
         labels=labels,
+        tasks=tuple(labels[i] for i in columns),
         heads=mix_heads(heads, mixture),
         cs=cs,
         mixture=mixture,
         temperature=temperature,
-        threshold=choose_threshold(probabilities.max(axis=1), right, weights),
-        judged=judged,
-        parts={part: logits[part][:n] for part in PARTS},
-        probabilities=probabilities[:n],
-        folds=folds,
+        threshold=choose_threshold(told[own].max(axis=1), right[own], strays.max(axis=1)),
+        judged=judged[own],
+        parts={part: logits[part][:n][own][:, columns] for part in PARTS},
+        probabilities=told[own],
+        follow_ups=(going_on[~own], going_on[own]),
+        folds=np.where(np.isin(targets[: len(folds)], columns), folds, -1),
     )
+
+
+def spread_continues(labels: Sequence[str], probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return probabilities of the tasks, shape (n, tasks), as the router gives them for a turn that has none before it."""
+    own, continues = split_continues(labels, probabilities)
+    return np.asarray(own + continues[:, None] / own.shape[1], np.float64)
 
 
 def draw_searched(targets: NDArray[np.int64], groups: Sequence[str], *, seed: int) -> NDArray[np.bool_]:
@@ -316,7 +330,7 @@ def log_loss(probabilities: NDArray[np.float64], targets: NDArray[np.int64]) -> 
     return float(-np.log(np.maximum(probabilities[np.arange(len(targets)), targets], 1e-12)).mean())
 
 
-def choose_threshold(confidence: NDArray[np.float64], right: NDArray[np.bool_], weights: NDArray[np.float64]) -> float:
+def choose_threshold(confidence: NDArray[np.float64], right: NDArray[np.bool_], strays: NDArray[np.float64]) -> float:
     """Return the confidence below which a guess is more than twice as likely wrong as right.
 
     The highest threshold, in steps of 0.01, such that at most a third of the held-out guesses below it are right: a point
@@ -324,9 +338,12 @@ def choose_threshold(confidence: NDArray[np.float64], right: NDArray[np.bool_], 
 
     Args:
         confidence: Held-out, calibrated, shape (n,).
-        right: Shape (n,); a guess at a text that is no request is wrong.
-        weights: How much each guess counts, shape (n,).
+        right: Shape (n,).
+        strays: Confidence in the guesses at texts that ask for nothing, shape (any,): all wrong, and together as many as
+            `_STRAY_SHARE` of the n.
     """
+    weights = np.concatenate([np.ones(len(right)), np.full(len(strays), _STRAY_SHARE * len(right) / max(len(strays), 1))])
+    confidence, right = np.concatenate([confidence, strays]), np.concatenate([right, np.zeros(len(strays), np.bool_)])
     candidates = np.round(np.arange(0.01, 1.0, 0.01), 2)
     poor = [
         t

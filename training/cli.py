@@ -6,12 +6,14 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from router.artifacts import find_artifact
+from router.classifier import CONTINUES
 from router.cli import USAGE, run
 
 if TYPE_CHECKING:
@@ -128,7 +130,7 @@ def evaluate(
 ) -> None:
     """Say how often a model folder tells the task of labelled prompts or of users' turns, beside baselines."""
     from training.classifier import default_cache
-    from training.datasets import TASKS, read_conversations, read_prompts
+    from training.datasets import TASKS, read_conversations, read_prompts, with_task
     from training.pipeline import evaluate_folder
     from training.report import to_json, write_evaluation
 
@@ -140,6 +142,7 @@ def evaluate(
 
     tasks = None if own_tasks else TASKS
     given = (read_prompts if prompts else read_conversations)(file, tasks=tasks)
+    given = replace(given, rows=with_task(given.rows))
     evaluation, guesses = evaluate_folder(
         model or find_artifact(),
         given,
@@ -311,11 +314,11 @@ def _describe_tuning(tuned: Tuned) -> str:
 
 def _describe_training(training: Training, out: Path) -> str:
     manifest = training.manifest
+    n_tasks = sum(label != CONTINUES for label in manifest.labels)
     best = sorted(training.profiles, key=lambda profile: -_mean_quality(profile.quality.values()))[:5]
     return "\n".join(
         [
-            f"{out}: {manifest.training_data[0].rows} prompts, {len(manifest.labels)} tasks, "
-            f"{len(training.profiles)} models",
+            f"{out}: {manifest.training_data[0].rows} prompts, {n_tasks} tasks, {len(training.profiles)} models",
             *(f"note: {note}" for note in training.notes),
             "",
             f"held out, {int(manifest.metrics['folds'])} folds by group, seed {manifest.seed}, 95 % bootstrap intervals:",

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from router.classifier import CONTINUES
 from router.errors import RouterError
 
 TASKS = (
@@ -36,7 +37,7 @@ class LabelledPrompt:
 
     Attributes:
         prompt: What somebody typed.
-        task: What they want done.
+        task: What they want done; `router.classifier.CONTINUES` where only the turn before it says.
         also: Other tasks that a careful colleague could defend, for lenient accuracy.
         language: ISO 639-1 code; empty where unknown.
         group: What must stay on one side of a split; unique to the row where the file names none.
@@ -190,6 +191,11 @@ def read_prompts(path: Path, *, tasks: Sequence[str] | None = TASKS, keep_repeat
     return PromptSet(rows=tuple(rows), sha256=hash_file(path), licence=", ".join(licences), notes=tuple(notes))
 
 
+def with_task(rows: Sequence[LabelledPrompt]) -> tuple[LabelledPrompt, ...]:
+    """Return the rows that have a task of their own: all but those labelled `CONTINUES`."""
+    return tuple(row for row in rows if row.task != CONTINUES)
+
+
 def read_conversations(path: Path, *, tasks: Sequence[str] | None = TASKS) -> PromptSet:
     """Read `conversation_id,role,content,task`, a turn a row and in order: the turns of users, each with those before it.
 
@@ -328,6 +334,7 @@ def _read_prompt_row(
 ) -> LabelledPrompt | None:
     prompt, task = record["prompt"], record["task"].strip()
     before = problems.count
+    tasks = tasks if task != CONTINUES else None
     if not prompt.strip():
         problems.add(number, "prompt must not be empty; fill it in or remove the row")
     _check_nul(number, record, problems)

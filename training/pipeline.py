@@ -23,7 +23,7 @@ from router.artifacts import (
     TrainingData,
     load_artifact,
 )
-from router.classifier import softmax
+from router.classifier import CONTINUES, softmax
 from router.core import Router
 from router.encoder import OnnxEncoder
 from router.errors import EncoderError
@@ -41,8 +41,9 @@ from training.classifier import (
     fit_path,
     head_logits,
     measure_precision,
+    spread_continues,
 )
-from training.datasets import TASKS, DatasetError, LabelledPrompt, PromptSet, read_benchmark, read_prompts
+from training.datasets import TASKS, DatasetError, LabelledPrompt, PromptSet, read_benchmark, read_prompts, with_task
 from training.encoders import PARITY_PROMPTS, Conversion, Precision, convert_encoder, parity_prompts
 from training.evaluate import (
     Evaluation,
@@ -104,7 +105,7 @@ def train(
     check_replaceable(out)
     labelled = read_prompts(prompts, tasks=None if own_tasks else TASKS)
     labels = _check_tasks(prompts, labelled.rows)
-    results = read_benchmark(benchmark, tasks=labels)
+    results = read_benchmark(benchmark, tasks=[label for label in labels if label != CONTINUES])
     served_by = OnnxEncoder.load(encoder)
     featurize_cached = partial(featurize, encoder=served_by, cache=cache, progress=progress)
 
@@ -114,12 +115,13 @@ def train(
     outliers = featurize_cached(texts_without_request(len(texts), seed=seed))
     fitted = fit_classifier(featurize_cached(texts), tasks, groups, seen=seen, outliers=outliers, seed=seed, jobs=jobs)
     judged = [labelled.rows[i] for i in fitted.judged]
-    rules = _judge_rules(default_rules(), labelled.rows)
+    rules = _judge_rules(default_rules(), with_task(labelled.rows))
 
     def task_probabilities(unlabelled: Sequence[str]) -> NDArray[np.float64]:
-        return softmax(head_logits(fitted.heads, featurize_cached(unlabelled)) / fitted.temperature)
+        logits = head_logits(fitted.heads, featurize_cached(unlabelled))
+        return spread_continues(fitted.labels, softmax(logits / fitted.temperature))
 
-    profiles = learn_profiles(results.results, results.facts, fitted.labels, task_probabilities=task_probabilities)
+    profiles = learn_profiles(results.results, results.facts, fitted.tasks, task_probabilities=task_probabilities)
     qualities, guesses = _evaluate(fitted, labelled.rows, rules, seed=seed)
     training = Training(
         manifest=Manifest(
@@ -142,7 +144,7 @@ def train(
         profiles=profiles,
         qualities=qualities,
         tasks=by_task(guesses, judged, seed=seed),
-        notes=(*labelled.notes, *_tell_seen(seen, fitted), *_tell_languages(guesses, judged)),
+        notes=(*labelled.notes, *_tell_seen(seen, fitted), *_tell_languages(guesses, judged), *_tell_follow_ups(fitted)),
     )
     write_artifact(out, training, fitted, rules, served_by, encoder)
     return training
@@ -209,24 +211,25 @@ def evaluate_folder(
 
     Args:
         model: The folder.
-        prompts: The prompts to predict.
+        prompts: The prompts to predict, each with a task of its own.
         train_on: What the baselines learn from; None: there are none.
         seed: Of the bootstrap.
         cache: See `train`.
         progress: Wraps the prompts while they are encoded.
     """
-    router = Router.load(model)
-    texts = progress([row.prompt for row in prompts.rows])
-    predictions = [router.predict(_in_context(row, text)) for row, text in zip(prompts.rows, texts, strict=True)]
+    router, rows = Router.load(model), prompts.rows
+    texts = progress([row.prompt for row in rows])
+    predictions = [router.predict(_in_context(row, text)) for row, text in zip(rows, texts, strict=True)]
     baselines: dict[str, list[str | None]] = {}
-    if any(row.earlier for row in prompts.rows):
-        baselines["without context"] = [router.predict(row.prompt).task for row in prompts.rows]
+    if any(row.earlier for row in rows):
+        baselines["without context"] = [router.predict(row.prompt).task for row in rows]
     if train_on is not None:
         served_by = OnnxEncoder.load(model / "encoder")
         alone = partial(_predict_by_embedding, partial(featurize, encoder=served_by, cache=cache, progress=progress))
         predict_by = {"embedding + LR": alone} | _baselines(load_artifact(model).rules)
-        baselines |= {name: list(predict(train_on.rows, prompts.rows)) for name, predict in predict_by.items()}
-    evaluation = evaluate(predictions, prompts.rows, baselines=baselines, seed=seed)
+        known = with_task(train_on.rows)
+        baselines |= {name: list(predict(known, rows)) for name, predict in predict_by.items()}
+    evaluation = evaluate(predictions, rows, baselines=baselines, seed=seed)
     return evaluation, {"router": [prediction.task for prediction in predictions]} | baselines
 
 
@@ -307,14 +310,15 @@ def _evaluate(
     fitted: FittedClassifier, rows: Sequence[LabelledPrompt], rules: KeywordRules, *, seed: int
 ) -> tuple[list[Quality], list[str]]:
     """Judge held-out predictions, the classifier's first, then each baseline's on the same folds."""
-    guesses = [fitted.labels[i] for i in fitted.probabilities.argmax(axis=1)]
+    guesses = [fitted.tasks[i] for i in fitted.probabilities.argmax(axis=1)]
     judged = [rows[i] for i in fitted.judged]
     qualities = [judge("classifier", guesses, judged, seed=seed)]
     for part, logits in fitted.parts.items():
-        alone = [fitted.labels[i] for i in logits.argmax(axis=1)]
+        alone = [fitted.tasks[i] for i in logits.argmax(axis=1)]
         qualities.append(judge(f"{part} alone", alone, judged, seed=seed))
+    folds = fitted.folds[np.array([row.task != CONTINUES for row in rows])]
     for name, predict in _baselines(rules).items():
-        qualities.append(judge(name, cross_validated(predict, rows, fitted.folds), judged, seed=seed))
+        qualities.append(judge(name, cross_validated(predict, with_task(rows), folds), judged, seed=seed))
     return qualities, guesses
 
 
@@ -322,7 +326,7 @@ def _collect_metrics(
     fitted: FittedClassifier, rows: Sequence[LabelledPrompt], qualities: Sequence[Quality]
 ) -> dict[str, float]:
     confidence = fitted.probabilities.max(axis=1)
-    right = np.array([fitted.labels[i] for i in fitted.probabilities.argmax(axis=1)]) == [row.task for row in rows]
+    right = np.array([fitted.tasks[i] for i in fitted.probabilities.argmax(axis=1)]) == [row.task for row in rows]
     metrics: dict[str, float] = {"n": float(len(rows)), "folds": float(FOLDS)}
     for part in PARTS:
         metrics |= {f"C of {part}": fitted.cs[part], f"weight of {part}": fitted.mixture[part]}
@@ -351,6 +355,17 @@ def _tell_languages(guesses: Sequence[str], judged: Sequence[LabelledPrompt]) ->
     return [
         f"held out, told right: {np.mean(english):.3f} of {len(english)} English prompts, "
         f"{np.mean(others):.3f} of {len(others)} in other languages"
+    ]
+
+
+def _tell_follow_ups(fitted: FittedClassifier) -> list[str]:
+    """Say how well turns that go on with the task before are told from those that have their own."""
+    going_on, own = fitted.follow_ups
+    if not len(going_on):
+        return []
+    return [
+        f"held out, taken to go on with the turn before: {np.mean(going_on > 1 / 2):.3f} of {len(going_on)} turns that do, "
+        f"{np.mean(own > 1 / 2):.3f} of {len(own)} that have a task of their own"
     ]
 
 

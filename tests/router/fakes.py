@@ -10,26 +10,34 @@ from router.classifier import Heads, TaskClassifier
 from router.features import BUCKETS, SURFACE
 
 LABELS = ("coding", "math", "writing")
-_SILENT = {"lexical": (BUCKETS, 3), "surface": (len(SURFACE), 3), "bias": (3,)}
-_HEADS = Heads(embedding=np.eye(3, dtype=np.float32), **{name: np.zeros(s, np.float32) for name, s in _SILENT.items()})
 
 
 class TaughtEncoder:
     """Gives a text the vector it was taught, and any other text zeros."""
 
-    name, dim = "taught", 3
+    name = "taught"
 
-    def __init__(self, vectors: Mapping[str, Sequence[float]]) -> None:
-        self.vectors = dict(vectors)
+    def __init__(self, vectors: Mapping[str, Sequence[float]], dim: int) -> None:
+        self.vectors, self.dim = dict(vectors), dim
 
     def encode(self, texts: Sequence[str], /) -> NDArray[np.float32]:
-        return np.array([self.vectors.get(text, (0, 0, 0)) for text in texts], np.float32).reshape(-1, 3)
+        unknown = (0,) * self.dim
+        return np.array([self.vectors.get(text, unknown) for text in texts], np.float32).reshape(-1, self.dim)
 
 
-def classifier(taught: Mapping[str, Sequence[float]], *, threshold: float = 0.6, temperature: float = 1.0) -> TaskClassifier:
-    """A classifier that gives each text the probabilities it was taught (at temperature 1), any other a third each."""
-    encoder = TaughtEncoder({text: np.log(probabilities).tolist() for text, probabilities in taught.items()})
-    return TaskClassifier(labels=LABELS, encoder=encoder, heads=_HEADS, temperature=temperature, threshold=threshold)
+def classifier(
+    taught: Mapping[str, Sequence[float]],
+    *,
+    labels: Sequence[str] = LABELS,
+    threshold: float = 0.6,
+    temperature: float = 1.0,
+) -> TaskClassifier:
+    """A classifier that gives each text the probabilities it was taught (at temperature 1), any other even ones."""
+    n = len(labels)
+    encoder = TaughtEncoder({text: np.log(probabilities).tolist() for text, probabilities in taught.items()}, n)
+    silent = {"lexical": (BUCKETS, n), "surface": (len(SURFACE), n), "bias": (n,)}
+    heads = Heads(embedding=np.eye(n, dtype=np.float32), **{name: np.zeros(s, np.float32) for name, s in silent.items()})
+    return TaskClassifier(labels=tuple(labels), encoder=encoder, heads=heads, temperature=temperature, threshold=threshold)
 
 
 def model(name: str, quality: Mapping[str, float] | float = 0.5, **fields: object) -> ModelProfile:

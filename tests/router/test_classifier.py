@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from router.classifier import Heads, TaskOracle, softmax
+from router.classifier import CONTINUES, Heads, TaskOracle, softmax
 from router.features import BUCKETS, SURFACE, surface_features
 from router.keywords import KeywordRules
 from tests.router.fakes import LABELS, classifier
@@ -107,3 +107,52 @@ def test_nothing_to_go_by_gives_no_task_and_even_shares(oracle: TaskOracle, text
     assert (prediction.task, prediction.source) == (None, "default")
     assert list(prediction.probabilities.values()) == pytest.approx([1 / 3] * 3)
     assert prediction.confidence == pytest.approx(1 / 3)
+
+
+TURNS = {
+    "prove it": (0.1, 0.8, 0.1, 0.0001),
+    "and for nine?": (0.1, 0.1, 0.1, 0.7),
+    "a song": (0.05, 0.05, 0.9, 0.0001),
+    "yes": (0.02, 0.02, 0.02, 0.94),
+}
+SPEAKER = TaskOracle(labels=LABELS, classifier=classifier(TURNS, labels=(*LABELS, CONTINUES), threshold=0.5), rules=RULES)
+
+
+def test_a_turn_that_goes_on_takes_as_much_from_the_turn_before_as_it_goes_on() -> None:
+    prediction = SPEAKER.predict("and for nine?", ["prove it"])
+    # 0.1 + 0.7 · (0.1, 0.8, 0.1)
+    assert prediction.probabilities == pytest.approx({"coding": 0.17, "math": 0.66, "writing": 0.17}, abs=1e-3)
+    assert (prediction.task, prediction.source) == ("math", "classifier")
+    assert prediction.inherited == pytest.approx(0.7, abs=1e-3)
+
+
+def test_a_turn_of_its_own_task_does_not_look_back() -> None:
+    prediction = SPEAKER.predict("a song", ["prove it"])
+    assert (prediction.task, prediction.inherited) == ("writing", 0.0)
+    assert prediction.probabilities["writing"] == pytest.approx(0.9, abs=1e-3)
+
+
+def test_turns_that_go_on_are_followed_back_to_the_one_that_says_the_task() -> None:
+    prediction = SPEAKER.predict("yes", ["and for nine?", "yes", "prove it", "a song"])
+    assert (prediction.task, prediction.source) == ("math", "classifier")
+    assert sum(prediction.probabilities.values()) == pytest.approx(1)
+
+
+def test_a_turn_that_goes_on_with_nothing_is_unsure() -> None:
+    prediction = SPEAKER.predict("yes")
+    assert (prediction.source, prediction.unsure) == ("default", True)
+    assert list(prediction.probabilities.values()) == pytest.approx([1 / 3] * 3)
+
+
+def test_a_rule_speaks_for_half_where_a_turn_seems_to_go_on() -> None:
+    taught = classifier({"poem": (0.05, 0.05, 0.1, 0.8)} | TURNS, labels=(*LABELS, CONTINUES), threshold=0.5)
+    prediction = TaskOracle(labels=LABELS, classifier=taught, rules=RULES).predict("poem", ["prove it"])
+    # The rule says 1/12, 1/12, 10/12; half of it, half of 0.05, 0.05, 0.1, and 0.4 of 0.1, 0.8, 0.1.
+    assert prediction.probabilities == pytest.approx({"coding": 0.1067, "math": 0.3867, "writing": 0.5067}, abs=1e-3)
+    assert (prediction.task, prediction.source) == ("writing", "keywords")
+
+
+def test_a_conversation_of_thousands_of_turns_is_read_a_few_turns_back() -> None:
+    prediction = SPEAKER.predict("yes", ["yes"] * 5000)
+    assert prediction.unsure
+    assert sum(prediction.probabilities.values()) == pytest.approx(1)

@@ -100,7 +100,13 @@ def test_to_dict_is_json_and_an_infinite_price_is_none() -> None:
     assert told == decision.to_dict()
     assert (told["model"], told["ranking"][1:], told["reasons"]) == ("mid", ["small", "big", "hopeless"], ["note"])
     assert told["preference"] == {"usd_per_point": 0.0003, "seconds_per_point": None, "quality_floor": None}
-    assert told["prediction"] == {"task": "math", "confidence": 1.0, "source": "classifier", "probabilities": {"math": 1.0}}
+    assert told["prediction"] == {
+        "task": "math",
+        "confidence": 1.0,
+        "source": "classifier",
+        "probabilities": {"math": 1.0},
+        "inherited": 0.0,
+    }
     assert told["scores"]["mid"]["cost_usd"] == 0.003
     assert told["excluded"] == {"other": "lacks vision"}
 

@@ -93,6 +93,8 @@ def test_labels_that_agree_with_the_classifier_are_left_alone() -> None:
         "judged": np.arange(40),
         "parts": {},
         "folds": np.zeros(40, np.int64),
+        "tasks": ("math", "qa"),
+        "follow_ups": (),
     }
     fitted = FittedClassifier(labels=("math", "qa"), probabilities=sure, **nothing)  # type: ignore[arg-type]
     assert find_mislabelled(rows, fitted) == []

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from router.classifier import softmax
+from router.classifier import CONTINUES, softmax
 from router.encoder import OnnxEncoder
 from router.features import SURFACE
 from router.keywords import KeywordRules
@@ -30,6 +30,7 @@ from training.classifier import (
     measure_precision,
     mix_heads,
     split_folds,
+    spread_continues,
 )
 from training.outliers import texts_without_request
 
@@ -183,11 +184,11 @@ def test_the_threshold_is_the_highest_below_which_at_most_a_third_is_right() -> 
     # Right are the guesses at 0.6, 0.8 and 0.9. Below 0.71 one of three is right, at 0.81 two of four are.
     confidence = np.array([0.5, 0.6, 0.7, 0.8, 0.9])
     right = np.array([False, True, False, True, True])
-    even = np.ones(5)
-    assert choose_threshold(confidence, right, even) == 0.8
-    assert choose_threshold(confidence[[1, 2, 3]], right[[1, 2, 3]], even[:3]) == 0.0
-    # With the wrong one at 0.5 counting a tenth, nothing is poor but what lies below the first that is right.
-    assert choose_threshold(confidence, right, np.array([0.1, 1, 1, 1, 1])) == 0.6
+    none = np.empty(0)
+    assert choose_threshold(confidence, right, none) == 0.8
+    assert choose_threshold(confidence[[1, 2, 3]], right[[1, 2, 3]], none) == 0.0
+    # Three texts that ask for nothing count as a hundredth of the five: below 0.61 one and that is wrong, one is right.
+    assert choose_threshold(confidence[1:], right[1:], np.array([0.55, 0.58, 0.59])) == 0.6
 
 
 def test_precision_by_hand() -> None:
@@ -250,3 +251,25 @@ def test_a_task_that_stands_in_one_group_only_is_fitted_though_it_cannot_be_test
     fitted = fit_classifier(features, tasks, ["one" if task == "coding" else str(i) for i, task in enumerate(tasks)], jobs=1)
     assert fitted.probabilities[:12, 0].max() <= 0.5
     assert np.isfinite(fitted.heads.bias).all()
+
+
+def test_turns_that_go_on_teach_a_label_but_are_no_task(features: FeatureBlocks, small) -> None:
+    tasks = [row["task"] for row in small.prompts]
+    tasks = [CONTINUES if task == "math" else task for task in tasks]
+    fitted = fit_classifier(features, tasks, [str(i) for i in range(len(tasks))], jobs=1)
+    assert fitted.labels == ("coding", CONTINUES, "translation")
+    assert fitted.tasks == ("coding", "translation")
+    own = [i for i, task in enumerate(tasks) if task != CONTINUES]
+    assert fitted.judged.tolist() == own
+    assert np.flatnonzero(fitted.folds >= 0).tolist() == own
+    assert fitted.probabilities.shape == (len(own), 2)
+    assert fitted.probabilities.sum(axis=1) == pytest.approx(1)
+    assert {part.shape for part in fitted.parts.values()} == {(len(own), 2)}
+    going_on, not_going_on = fitted.follow_ups
+    assert (len(going_on), len(not_going_on)) == (15, 30)
+    assert going_on.mean() > not_going_on.mean()
+
+
+def test_what_goes_on_is_spread_evenly_over_the_tasks() -> None:
+    spread = spread_continues(("a", CONTINUES, "b"), np.array([[0.5, 0.2, 0.3], [0.0, 1.0, 0.0]]))
+    assert spread == pytest.approx(np.array([[0.6, 0.4], [0.5, 0.5]]))

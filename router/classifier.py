@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -179,6 +179,27 @@ class TaskOracle:
             return _Turn(own=np.zeros(len(self.labels)), continues=1.0)
         own, continues = split_continues(self.classifier.labels, self.classifier.probabilities([text]))
         return _Turn(own=own[0], continues=float(continues[0]))
+
+
+def narrow(prediction: TaskPrediction, tasks: Collection[str]) -> TaskPrediction:
+    """Condition the probabilities on a group of tasks; evenly spread where they give it none."""
+    inside = {task: p if task in tasks else 0.0 for task, p in prediction.probabilities.items()}
+    total = sum(inside.values())
+    if total <= 0:
+        inside = {task: 1.0 if task in tasks else 0.0 for task in inside}
+        total = sum(inside.values())
+    probabilities = {task: p / total for task, p in inside.items()}
+    best = max(probabilities, key=lambda task: probabilities[task])
+    return replace(prediction, task=best, confidence=probabilities[best], probabilities=probabilities)
+
+
+def tell_source(prediction: TaskPrediction, *, has_classifier: bool) -> str:
+    """Say why it was not the classifier that settled the task."""
+    if prediction.source == "keywords":
+        why = "the classifier is unsure, a keyword rule fits" if has_classifier else "there is no classifier, a rule fits"
+        return f"{why}: {prediction.task}"
+    why = "the classifier is unsure" if has_classifier else "there is no classifier"
+    return f"{why} and no keyword rule fits: all tasks count by their probabilities"
 
 
 def split_continues(

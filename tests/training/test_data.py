@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from router.classifier import CONTINUES
 from training.checks import contrast_sets, find_near_duplicates, find_repeats, measure_mix
 from training.classifier import lexical_matrix
 from training.datasets import TASKS, LabelledPrompt, read_prompts, read_table
@@ -13,6 +14,12 @@ from training.datasets import TASKS, LabelledPrompt, read_prompts, read_table
 @pytest.fixture(scope="module")
 def rows(root: Path) -> list[LabelledPrompt]:
     return list(read_prompts(root / "data" / "prompts.csv", keep_repeated=True).rows)
+
+
+@pytest.fixture(scope="module")
+def alone(rows: list[LabelledPrompt]) -> list[LabelledPrompt]:
+    """The prompts that stand alone: all but the follow-ups, which are short and typed by their nature."""
+    return [row for row in rows if "follow-up" not in row.marks]
 
 
 def test_each_task_has_three_hundred_prompts_of_25_kinds_in_many_languages(rows: list[LabelledPrompt]) -> None:
@@ -25,14 +32,22 @@ def test_each_task_has_three_hundred_prompts_of_25_kinds_in_many_languages(rows:
         assert max(Counter(" ".join(row.prompt.lower().split()[:3]) for row in own).values()) <= 0.08 * len(own), task
 
 
-def test_the_mix_is_as_planned(rows: list[LabelledPrompt]) -> None:
-    share = {share.name: share.count / share.n for share in measure_mix(rows)}
+def test_turns_that_go_on_come_in_many_languages_and_beside_follow_ups_of_their_own_task(rows: list[LabelledPrompt]) -> None:
+    going_on = [row for row in rows if row.task == CONTINUES]
+    assert len(going_on) >= 600
+    assert len({row.language for row in going_on}) >= 10
+    own = Counter(row.task for row in rows if "follow-up" in row.marks and row.task != CONTINUES)
+    assert min(own[task] for task in TASKS) >= 30
+
+
+def test_the_mix_is_as_planned(alone: list[LabelledPrompt]) -> None:
+    share = {share.name: share.count / share.n for share in measure_mix(alone)}
     assert share["typed"] >= 0.35
     assert share["pasted"] >= 0.25
     assert share["context"] >= 0.10
     assert share["two"] >= 0.05
     assert share["languages other than en"] >= 0.15
-    sizes = sorted(len(row.prompt.split()) for row in rows)
+    sizes = sorted(len(row.prompt.split()) for row in alone)
     assert (sizes[0] <= 2, 1000 <= sizes[-1] <= 1500) == (True, True)
 
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Source = Literal["classifier", "keywords", "default"]
+# Why a call failed; what follows from it is in `router.health` and `router.execution.policy`.
+FailureClass = Literal["transient", "rate_limit", "auth", "request", "cancelled"]
 
 
 def _require(holds: bool, rule: str, value: object) -> None:
@@ -168,7 +170,11 @@ class RoutingContext:
         candidates: Names of the models that may be chosen, in the artifact's order; never empty.
         scores: One per candidate, by name.
         preference: What the caller pays for quality.
-        loads: Live load by model; 0 where nothing is known.
+        loads: Live load by model: predicted seconds × (requests in flight + 1) / weight, never below the penalty for recent
+            failures; the smaller the better. 0 where nothing is known.
+        inflight: Requests in flight by model; 0 where nothing is known.
+        weights: Capacity by model at this moment, > 0: the profile's weight, less while it starts again after a failure. 1
+            where nothing is known.
     """
 
     prompt: str
@@ -178,6 +184,8 @@ class RoutingContext:
     scores: Mapping[str, ModelScore]
     preference: Preference
     loads: Mapping[str, float] = field(default_factory=dict)
+    inflight: Mapping[str, int] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
 
 
 class Strategy(Protocol):

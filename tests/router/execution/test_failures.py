@@ -1,0 +1,120 @@
+from email.utils import formatdate
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from router.errors import CallError
+from router.execution.failures import failure_in, failure_of
+
+NOW_S = 1_700_000_000.0
+
+
+class HttpError(Exception):
+    """As HTTP clients raise them: some tell the status themselves, some by their response."""
+
+    def __init__(self, message: str = "", *, headers: dict[str, str] | None = None, **told: Any) -> None:
+        self.response = SimpleNamespace(headers=headers or {}, **{k: v for k, v in told.items() if k == "status_code"})
+        for name, value in told.items():
+            if name != "status_code":
+                setattr(self, name, value)
+        super().__init__(message)
+
+
+def failure(status: int, message: str = "", **told: Any) -> CallError:
+    return failure_of(HttpError(message, status_code=status, **told), wall_clock=lambda: NOW_S)
+
+
+@pytest.mark.parametrize(
+    ("kind", "statuses"),
+    [
+        ("transient", [408, 409, 425, 500, 502, 503, 504, 529, 599]),
+        ("rate_limit", [429]),
+        ("auth", [401, 402, 403, 404, 405, 410]),
+        ("request", [400, 406, 413, 415, 422, 451]),
+    ],
+)
+def test_a_status_has_its_class(kind: str, statuses: list[int]) -> None:
+    assert {status: failure(status).kind for status in statuses} == dict.fromkeys(statuses, kind)
+
+
+def test_without_a_status_a_failure_is_transient() -> None:
+    assert failure_of(ConnectionResetError()).kind == "transient"
+    assert failure_of(HttpError(status_code=200)).status is None
+
+
+def test_an_account_without_money_is_refused_and_not_slowed_down() -> None:
+    assert failure(429, code="insufficient_quota").kind == "auth"
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "7"}, 7.0),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after": "60", "retry-after-ms": "1500"}, 1.5),
+        ({"Retry-After": formatdate(NOW_S + 30, usegmt=True)}, 30.0),
+        ({"Retry-After": formatdate(NOW_S - 30, usegmt=True)}, 0.0),
+        ({"Retry-After": "-3"}, 0.0),
+        ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "inf"}, None),
+        ({"Retry-After": "nan"}, None),
+        ({"Retry-After": ""}, None),
+        ({}, None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(headers: dict[str, str], seconds: float | None) -> None:
+    assert failure(429, headers=headers).retry_after_s == seconds
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "This model's maximum context length is 8192 tokens. However, your messages resulted in 9000 tokens.",
+        "prompt is too long: 210000 tokens > 200000 maximum",
+        "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
+        "the request exceeds the available context size, try increasing it",
+        "Input is too long for requested model.",
+        "Please reduce the length of the messages or completion.",
+    ],
+)
+def test_what_servers_say_of_a_prompt_too_long_is_understood(message: str) -> None:
+    assert failure(400, message).too_long
+    assert failure(400, body={"message": message}).too_long
+    assert not failure(429, message).too_long
+    assert not failure(500, message).too_long
+
+
+def test_too_large_a_body_and_the_code_tell_it_too() -> None:
+    assert failure(413).too_long
+    assert failure(400, code="context_length_exceeded").too_long
+    assert not failure(400, "temperature must be at most 2", code="invalid_value").too_long
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("model_not_found", "HttpError 404 (model_not_found)"),
+        ("sk-s3cret", "HttpError 404"),
+        ("what is 2+2", "HttpError 404"),
+    ],
+)
+def test_a_message_has_the_code_only_where_it_can_be_neither_key_nor_prompt(code: str, told: str) -> None:
+    assert str(failure(404, "sk-s3cret cannot read: what is 2+2", code=code)) == told
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ({"code": 429}, "rate_limit"),
+        ({"code": "502"}, "transient"),
+        ({"type": "rate_limit_error"}, "rate_limit"),
+        ({"code": "context_length_exceeded"}, "request"),
+        ({"type": "authentication_error"}, "auth"),
+        ({"code": 7}, "transient"),
+        ("tired", "transient"),
+        (None, "transient"),
+    ],
+)
+def test_an_error_object_in_a_body_tells_its_class_by_code_or_type(body: object, kind: str) -> None:
+    assert failure_in(body).kind == kind

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ import click
 
 from router.artifacts import Artifact, find_artifact, load_artifact
 from router.classifier import CONTINUES
+from router.config import Config, read_config
 from router.core import Router
 from router.errors import ArtifactError, NoCandidateError, RouterError
 
@@ -106,6 +108,19 @@ def check(folder: Path | None) -> None:
     click.echo(_describe(load_artifact(folder or find_artifact())))
 
 
+@app.group()
+def config() -> None:
+    """Configuration files: models, endpoints, limits."""
+
+
+@config.command(name="check")
+@click.argument("file", type=click.Path(path_type=Path))
+def check_config(file: Path) -> None:
+    """Read FILE, TOML or YAML, and the model folder it names; say what would be served, where and within which limits."""
+    router = Router.from_config(file)
+    click.echo("\n".join(_describe_serving(router, read_config(file))))
+
+
 def main() -> NoReturn:
     """Run the command line."""
     run(app)
@@ -177,3 +192,28 @@ def _number(value: float | None) -> str:
 
 if __name__ == "__main__":
     main()
+
+
+def _describe_serving(router: Router, config: Config) -> list[str]:
+    options, serving = config.options, router.fleet.serving
+    lines = [f"{config.path}: {len(router.profiles)} models, strategy {options['strategy']}, prefer {options['prefer']}"]
+    if serving.spend:
+        lines.append(f"spend: {serving.spend.usd:g} USD per {serving.spend.window_s:g} s, then {serving.spend.on_spent}")
+    for profile in router.profiles if config.models else ():
+        lines.append(f"{profile.name}  {_tell_limits(config, profile.name)}".rstrip())
+        for name, weight in serving.endpoints.get(profile.name, {}).items():
+            endpoint = config.endpoints[name]
+            key = "no key" if endpoint.key_env is None else f"key in ${endpoint.key_env}"
+            unset = " (not set)" if endpoint.key_env and endpoint.key_env not in os.environ else ""
+            lines.append(f"  {endpoint.base_url}  as {endpoint.model}, weight {weight:g}, {key}{unset}")
+    return lines
+
+
+def _tell_limits(config: Config, model: str) -> str:
+    limits, chain = config.models[model], config.models[model].fallbacks
+    told = [
+        f"{number} {what} per minute"
+        for number, what in ((limits.requests_per_minute, "requests"), (limits.tokens_per_minute, "tokens"))
+        if number is not None
+    ]
+    return ", ".join(told if chain is None else [*told, f"then {', '.join(chain) or 'nobody'}"])

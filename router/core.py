@@ -5,30 +5,41 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
 
 from router.artifacts import Artifact, find_artifact, load_artifact
-from router.classifier import TaskClassifier, TaskOracle
+from router.candidates import find_unable, tell_too_long, tell_unknown
+from router.classifier import TaskClassifier, TaskOracle, narrow, tell_source
+from router.config import choose_profiles, make_serving, read_config
 from router.decision import RoutingDecision
 from router.errors import InputError, NoCandidateError
+from router.feedback import Learner
 from router.keywords import KeywordRules, default_rules
-from router.scoring import DEFAULT_OUTPUT_TOKENS, PREFERENCES, ProfileTable
-from router.strategies import STRATEGIES
+from router.options import (
+    CallOptions,
+    RouteOptions,
+    RouterOptions,
+    check_max_cost,
+    check_names,
+    check_ranking,
+    find_focus,
+    find_preference,
+    find_strategy,
+)
+from router.scoring import DEFAULT_OUTPUT_TOKENS, ProfileTable
+from router.serving import Fleet, Serving
 from router.text import Prompt, Request, read_prompt
 from router.types import ModelProfile, ModelScore, Preference, RoutingContext, Strategy, TaskPrediction
 
-# Groups of tasks that people ask for by name.
-FOCUS_AREAS: Mapping[str, tuple[str, ...]] = {
-    "creative": ("writing", "brainstorming", "roleplay"),
-    "technical": ("coding", "math", "reasoning"),
-    "informative": ("qa", "extraction", "summarization", "classification"),
-    "language": ("rewriting", "translation"),
-    "ethical": ("ethics", "advice"),
-}
+if TYPE_CHECKING:
+    from router.calls import Completion
+    from router.execution import AsyncCompletionStream, CompletionStream, Plan
+
 _loading = threading.Lock()
 _log = logging.getLogger("router")
 
@@ -44,7 +55,15 @@ class Router:
         prefer: The default of `route(prefer=…)`.
         quality_floor: The default of `route(quality_floor=…)`.
         max_cost_usd: The default of `route(max_cost_usd=…)`.
+        serving: How models are called: executor, endpoints, limits, what may be spent; None: the router only decides.
+        learn: Whether `feedback` and the length of answers move the profiles; the model folder stays as it is.
         problems: What failed on loading; stands in the reasons of every decision.
+        clock: Seconds that never go back, for latencies, cooldowns and deadlines.
+
+    Attributes:
+        profiles: The models as they were given.
+        fleet: The live state of their endpoints; `router.fleet.live.begin(endpoint)` reports calls made without `complete`.
+        learner: What was learnt of feedback; None where `learn` is off.
 
     Raises:
         InputError: If an option is unknown or out of range.
@@ -60,18 +79,23 @@ class Router:
         prefer: str = "balanced",
         quality_floor: float | None = None,
         max_cost_usd: float | None = None,
+        serving: Serving | None = None,
+        learn: bool = False,
         problems: Sequence[str] = (),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.profiles = tuple(profiles)
         rules = rules or default_rules()
         labels = classifier.tasks if classifier else _known_tasks(rules, self.profiles)
         self._oracle = TaskOracle(labels=labels, classifier=classifier, rules=rules)
         self._table = ProfileTable(self.profiles, labels)
-        self._strategy_name, self._strategy = _find_strategy(strategy)
-        self._preference = _find_preference(prefer, quality_floor)
+        self._strategy_name, self._strategy = find_strategy(strategy)
+        self._preference = find_preference(prefer, quality_floor)
         self._prefer, self._quality_floor = prefer, quality_floor
-        self._max_cost_usd = _check_max_cost(max_cost_usd)
+        self._max_cost_usd = check_max_cost(max_cost_usd)
         self._problems = tuple(problems)
+        self.fleet = Fleet(self.profiles, serving or Serving(), clock=clock)
+        self.learner = Learner(self.profiles) if learn else None
 
     @classmethod
     def load(
@@ -80,10 +104,7 @@ class Router:
         *,
         sha256: str | None = None,
         on_error: Literal["raise", "keywords"] = "raise",
-        strategy: str | Strategy = "contextual",
-        prefer: str = "balanced",
-        quality_floor: float | None = None,
-        max_cost_usd: float | None = None,
+        **options: Unpack[RouterOptions],
     ) -> Router:
         """Load a model folder that `llm-router-train train` wrote.
 
@@ -91,10 +112,7 @@ class Router:
             path: The folder; None: `$LLM_ROUTER_MODEL`, else the shipped one.
             sha256: What its manifest must hash to, to be sure that nobody rewrote it.
             on_error: `keywords` goes on with keyword rules where the classifier is damaged; every decision says so.
-            strategy: See `Router`.
-            prefer: See `route`.
-            quality_floor: See `route`.
-            max_cost_usd: See `route`.
+            **options: See `Router`: `strategy`, `prefer`, `quality_floor`, `max_cost_usd`, `serving`, `learn`.
 
         Raises:
             ArtifactError: If the folder is missing, damaged, altered or of another version.
@@ -103,31 +121,26 @@ class Router:
         if on_error not in ("raise", "keywords"):
             raise InputError(f"on_error must be 'raise' or 'keywords', was {on_error!r}")
         artifact = load_artifact(Path(path) if path is not None else find_artifact(), sha256=sha256, on_error=on_error)
-        return cls.from_artifact(
-            artifact, strategy=strategy, prefer=prefer, quality_floor=quality_floor, max_cost_usd=max_cost_usd
-        )
+        return cls.from_artifact(artifact, **options)
 
     @classmethod
-    def from_artifact(
-        cls,
-        artifact: Artifact,
-        *,
-        strategy: str | Strategy = "contextual",
-        prefer: str = "balanced",
-        quality_floor: float | None = None,
-        max_cost_usd: float | None = None,
-    ) -> Router:
+    def from_config(cls, path: str | Path) -> Router:
+        """Make the router that a configuration file describes (`router.config`), ready to `complete` if it names endpoints.
+
+        Raises:
+            ConfigError: If the file breaks a rule; names the line or the key.
+            ArtifactError: If the model folder that it names cannot be loaded.
+        """
+        config = read_config(Path(path))
+        artifact = load_artifact(config.model_folder or find_artifact())
+        profiles = choose_profiles(config, artifact.profiles)
+        options: RouterOptions = {**config.options, "serving": make_serving(config)}
+        return cls.from_artifact(replace(artifact, profiles=profiles), **options)
+
+    @classmethod
+    def from_artifact(cls, artifact: Artifact, **options: Unpack[RouterOptions]) -> Router:
         """Make a router of a loaded model folder; the options are those of `load`."""
-        return cls(
-            artifact.profiles,
-            artifact.classifier,
-            rules=artifact.rules,
-            strategy=strategy,
-            prefer=prefer,
-            quality_floor=quality_floor,
-            max_cost_usd=max_cost_usd,
-            problems=artifact.problems,
-        )
+        return cls(artifact.profiles, artifact.classifier, rules=artifact.rules, problems=artifact.problems, **options)
 
     def route(
         self,
@@ -160,30 +173,168 @@ class Router:
         """
         request = read_prompt(prompt)
         preference = self._choose_preference(prefer, quality_floor)
-        needed = frozenset(_check_names(needs, "needs")) | ({"vision"} if request.has_image else set())
+        needed = frozenset(check_names(needs, "needs")) | ({"vision"} if request.has_image else set())
         prediction, reasons = self._predict(request)
         if focus is not None:
-            prediction = _narrow(prediction, _find_focus(focus, self._oracle.labels))
+            prediction = narrow(prediction, find_focus(focus, self._oracle.labels))
             reasons.append(f"focus {focus!r}: only its tasks count")
-        limit = self._max_cost_usd if max_cost_usd is None else _check_max_cost(max_cost_usd)
+        limit = self._max_cost_usd if max_cost_usd is None else check_max_cost(max_cost_usd)
         scores, excluded = self._score(request, prediction, preference, allowed=allowed, needs=needed, limit=limit)
-        context = RoutingContext(
-            prompt=request.turns[0],
-            key=key,
-            prediction=prediction,
-            candidates=tuple(scores),
-            scores=scores,
-            preference=preference,
-        )
+        ranking, cooling = self._rank(request, key, prediction, scores, preference)
         return RoutingDecision(
-            ranking=_check_ranking(self._strategy(context), scores, self._strategy_name),
+            ranking=ranking,
             prediction=prediction,
             scores=scores,
             strategy=self._strategy_name,
             preference=preference,
             excluded=excluded,
-            reasons=(*self._problems, *reasons, *self._tell_too_long(request, scores), *_tell_unknown(scores, preference)),
+            reasons=(
+                *self._problems,
+                *reasons,
+                *cooling,
+                *tell_too_long([p for p in self.profiles if p.name in scores], request.tokens),
+                *tell_unknown(scores, preference),
+            ),
         )
+
+    @overload
+    def complete(
+        self, messages: Prompt, *, stream: Literal[False] = False, **options: Unpack[CallOptions]
+    ) -> Completion: ...
+    @overload
+    def complete(self, messages: Prompt, *, stream: Literal[True], **options: Unpack[CallOptions]) -> CompletionStream: ...
+    def complete(
+        self, messages: Prompt, *, stream: bool = False, **options: Unpack[CallOptions]
+    ) -> Completion | CompletionStream:
+        """Route a prompt and call the model, or where it fails the next of the ranking.
+
+        Args:
+            messages: Chat messages in the OpenAI form; a text is one message of the user.
+            stream: Whether to return the chunks as they come, once the first one has: an iterator and a context manager,
+                which has the whole `completion` at its end.
+            **options: Those of `route`; `request`, what is passed on to the model as it is (`tools`, `response_format`,
+                `max_tokens`, …); `fallbacks`, whom to ask where the first model fails instead of the rest of the ranking.
+
+        Raises:
+            InputError: As `route`; or if there is no executor, or none that can be called from here.
+            NoCandidateError: As `route`.
+            ServingError: If there is no answer: all models cool down (`NoModelAvailableError`), failed
+                (`AllAttemptsFailedError`), were too slow (`DeadlineExceededError`), broke off (`StreamInterruptedError`), or
+                may not be asked any more (`BudgetExceededError`).
+        """
+        from router.execution import drivers
+
+        executor = _check_executor(self.fleet.executor, "call", "complete() needs a synchronous one; await acomplete()")
+        plan = self._plan(messages, options, stream=stream)
+        return drivers.stream(plan, executor) if stream else drivers.complete(plan, executor)
+
+    @overload
+    async def acomplete(
+        self, messages: Prompt, *, stream: Literal[False] = False, **options: Unpack[CallOptions]
+    ) -> Completion: ...
+    @overload
+    async def acomplete(
+        self, messages: Prompt, *, stream: Literal[True], **options: Unpack[CallOptions]
+    ) -> AsyncCompletionStream: ...
+    async def acomplete(
+        self, messages: Prompt, *, stream: bool = False, **options: Unpack[CallOptions]
+    ) -> Completion | AsyncCompletionStream:
+        """As `complete`, without blocking the event loop; the decision is made in another thread."""
+        import asyncio
+
+        from router.execution import drivers
+
+        executor = _check_executor(self.fleet.executor, "acall", "acomplete() needs one that has acall()")
+        plan = await asyncio.to_thread(self._plan, messages, options, stream=stream)
+        return await (drivers.astream(plan, executor) if stream else drivers.acomplete(plan, executor))
+
+    def close(self) -> None:
+        """Close the connections of `complete`, where the executor keeps any; calls under way fail."""
+        if close := getattr(self.fleet.executor, "close", None):
+            close()
+
+    async def aclose(self) -> None:
+        """Close those of `acomplete` on the running event loop, best before it ends."""
+        if close := getattr(self.fleet.executor, "aclose", None):
+            await close()
+
+    def feedback(self, decision: RoutingDecision, score: float, *, model: str | None = None) -> None:
+        """Report how good an answer was; later decisions heed it.
+
+        Args:
+            decision: What chose the model.
+            score: In [0, 1].
+            model: Who answered; None: the decision's first.
+
+        Raises:
+            InputError: If the router was made without `learn`, the model is unknown or the score out of range.
+        """
+        if self.learner is None:
+            raise InputError("feedback needs a router that learns; make it with learn=True")
+        self.learner.add_score(model or decision.model, decision.prediction.probabilities, score)
+        self._table = ProfileTable(self.learner.profiles(), self._oracle.labels)
+
+    def _plan(self, messages: Prompt, options: CallOptions, *, stream: bool) -> Plan:
+        request_options = dict(options.get("request") or {})
+        route_options = cast("RouteOptions", {k: v for k, v in options.items() if k not in ("request", "fallbacks")})
+        needs = frozenset(check_names(route_options.get("needs", ()), "needs")) | self._find_needs(request_options)
+        request = read_prompt(messages)
+        needs |= {"vision"} if request.has_image else set()
+        route_options["needs"] = needs
+        answer = request_options.get("max_tokens") or request_options.get("max_completion_tokens") or DEFAULT_OUTPUT_TOKENS
+        return self.fleet.plan(
+            self.route(messages, **route_options),
+            [{"role": "user", "content": messages}] if isinstance(messages, str) else messages,
+            options=request_options,
+            stream=stream,
+            needs=needs,
+            tokens=request.tokens + int(cast("float", answer)),
+            fallbacks=options.get("fallbacks"),
+            learn=self._learn,
+        )
+
+    def _find_needs(self, request: Mapping[str, object]) -> frozenset[str]:
+        """Return what a request takes for granted, as far as any profile says that its model can do it."""
+        form = request.get("response_format")
+        asked = {"tools"} if request.get("tools") else set()
+        asked |= {"json"} if isinstance(form, Mapping) and str(form.get("type")).startswith("json") else set()
+        return frozenset(asked & {capability for profile in self.profiles for capability in profile.capabilities})
+
+    def _learn(self, completion: Completion) -> None:
+        if self.learner is not None and completion.usage.output_tokens is not None:
+            probabilities = completion.decision.prediction.probabilities
+            self.learner.add_length(completion.model, probabilities, completion.usage.output_tokens)
+            self._table = ProfileTable(self.learner.profiles(), self._oracle.labels)
+
+    def _rank(
+        self,
+        request: Request,
+        key: str,
+        prediction: TaskPrediction,
+        scores: Mapping[str, ModelScore],
+        preference: Preference,
+    ) -> tuple[tuple[str, ...], list[str]]:
+        """Rank the models that may be asked now by the strategy, those that cool down after them, the soonest first."""
+        cooling = self.fleet.find_cooling(list(scores))
+        candidates = tuple(name for name in scores if name not in cooling) or tuple(scores)
+        context = RoutingContext(
+            prompt=request.turns[0],
+            key=key,
+            prediction=prediction,
+            candidates=candidates,
+            scores={name: scores[name] for name in candidates} if cooling else scores,
+            preference=preference,
+            loads=self.fleet.loads(candidates),
+            inflight=self.fleet.inflight(candidates),
+            weights=self.fleet.weights(candidates),
+        )
+        ranking = check_ranking(self._strategy(context), candidates, self._strategy_name)
+        if not cooling:
+            return ranking, []
+        if len(candidates) == len(scores):
+            return ranking, ["every model cools down after failures: the ranking tells who would be asked"]
+        last = sorted(cooling, key=lambda name: math.inf if (at := cooling[name]) is None else at)
+        return (*ranking, *last), [f"cooling down after failures, ranked last: {', '.join(last)}"]
 
     def predict(self, prompt: Prompt) -> TaskPrediction:
         """Tell the task of a prompt, in its context where it is messages, without choosing a model.
@@ -202,7 +353,7 @@ class Router:
         inherits = prediction.inherited > 0.5  # noqa: PLR2004 - more than the turn itself
         reasons = ["the last turn says no task by itself: an earlier one decides"] if inherits else []
         if prediction.source != "classifier":
-            reasons.append(_tell_source(prediction, has_classifier=self._oracle.classifier is not None))
+            reasons.append(tell_source(prediction, has_classifier=self._oracle.classifier is not None))
             _log.info("%s", reasons[-1])
         return prediction, reasons
 
@@ -210,8 +361,8 @@ class Router:
         if prefer is None and quality_floor is None:
             return self._preference
         if prefer is not None:  # a preference named in the call outweighs a floor set before
-            return _find_preference(prefer, quality_floor)
-        return _find_preference(self._prefer, quality_floor)
+            return find_preference(prefer, quality_floor)
+        return find_preference(self._prefer, quality_floor)
 
     def _score(
         self,
@@ -225,10 +376,15 @@ class Router:
     ) -> tuple[dict[str, ModelScore], dict[str, str]]:
         """Score the models that may take the prompt, and tell of the others why not."""
         known = None if allowed is None else self._check_allowed(allowed)
-        excluded = {p.name: reason for p in self.profiles if (reason := _why_not(p, known, needs))}
-        excluded |= _too_small([p for p in self.profiles if p.name not in excluded], request.tokens)
+        excluded = find_unable(self.profiles, allowed=known, needs=needs, tokens=request.tokens)
         candidates = [name for name in self._table.names if name not in excluded]
-        scores = self._table.score(candidates, prediction.probabilities, tokens=request.tokens, preference=preference)
+        scores = self._table.score(
+            candidates,
+            prediction.probabilities,
+            tokens=request.tokens,
+            preference=preference,
+            latency_s=self.fleet.latency_s() if preference.seconds_per_point != math.inf else {},
+        )
         if limit is not None:
             dear = {name: score.cost_usd for name, score in scores.items() if (score.cost_usd or 0.0) > limit}
             excluded |= {name: f"expected cost {cost:.3g} USD is over {limit:g}" for name, cost in dear.items()}
@@ -237,14 +393,8 @@ class Router:
             raise NoCandidateError(excluded)
         return scores, excluded
 
-    def _tell_too_long(self, request: Request, scores: Mapping[str, ModelScore]) -> list[str]:
-        windows = [p.context_window for p in self.profiles if p.name in scores and p.context_window is not None]
-        if len(windows) < len(scores) or request.tokens + DEFAULT_OUTPUT_TOKENS <= min(windows):
-            return []
-        return [f"about {request.tokens} tokens are more than any context window holds: the largest ones stay"]
-
     def _check_allowed(self, allowed: Collection[str]) -> frozenset[str]:
-        names = frozenset(_check_names(allowed, "allowed"))
+        names = frozenset(check_names(allowed, "allowed"))
         unknown = sorted(names - set(self._table.names))
         if unknown:
             raise InputError(f"allowed names models that do not exist: {unknown}; known: {list(self._table.names)}")
@@ -291,107 +441,13 @@ def route(
     )
 
 
+def _check_executor(executor: Any, way: str, remedy: str) -> Any:
+    if executor is None:
+        raise InputError("a call needs an executor; make the router with serving=Serving(executor=…)")
+    if not hasattr(executor, way):
+        raise InputError(f"the executor has no {way}(), was {type(executor).__name__}: {remedy}")
+    return executor
+
+
 def _known_tasks(rules: KeywordRules, profiles: Sequence[ModelProfile]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*rules.phrases, *(task for profile in profiles for task in profile.quality)]))
-
-
-def _why_not(profile: ModelProfile, allowed: frozenset[str] | None, needs: frozenset[str]) -> str | None:
-    if allowed is not None and profile.name not in allowed:
-        return "not among the allowed"
-    if lacking := sorted(needs - profile.capabilities):
-        return f"lacks {', '.join(lacking)}"
-    return None
-
-
-def _too_small(profiles: Sequence[ModelProfile], tokens: int) -> dict[str, str]:
-    """Tell which models' context windows cannot hold prompt and answer.
-
-    The size is an upper estimate, and a text alone must never leave nobody: where no window is large enough, the largest
-    stay.
-    """
-    room = tokens + int(DEFAULT_OUTPUT_TOKENS)
-    windows = {profile.name: profile.context_window or math.inf for profile in profiles}
-    needed = min(room, max(windows.values(), default=0))
-    return {
-        name: f"needs about {room} tokens, its context window has {window}"
-        for name, window in windows.items()
-        if window < needed
-    }
-
-
-def _narrow(prediction: TaskPrediction, tasks: Collection[str]) -> TaskPrediction:
-    """Condition the probabilities on a group of tasks; evenly spread where they give it none."""
-    inside = {task: p if task in tasks else 0.0 for task, p in prediction.probabilities.items()}
-    total = sum(inside.values())
-    if total <= 0:
-        inside = {task: 1.0 if task in tasks else 0.0 for task in inside}
-        total = sum(inside.values())
-    probabilities = {task: p / total for task, p in inside.items()}
-    best = max(probabilities, key=lambda task: probabilities[task])
-    return replace(prediction, task=best, confidence=probabilities[best], probabilities=probabilities)
-
-
-def _find_focus(focus: str, labels: Sequence[str]) -> Collection[str]:
-    tasks = [task for task in FOCUS_AREAS.get(focus, (focus,)) if task in labels] if isinstance(focus, str) else []
-    if not tasks:
-        raise InputError(f"focus must be one of {[*FOCUS_AREAS, *labels]}, was {focus!r}")
-    return tasks
-
-
-def _find_preference(prefer: str, quality_floor: float | None) -> Preference:
-    if not isinstance(prefer, str) or prefer not in PREFERENCES:
-        raise InputError(f"prefer must be one of {list(PREFERENCES)}, was {prefer!r}")
-    if quality_floor is None:
-        return PREFERENCES[prefer]
-    try:
-        return Preference(quality_floor=quality_floor)
-    except (ValueError, TypeError) as error:
-        raise InputError(f"quality_floor must be a number in [0, 1], was {quality_floor!r}") from error
-
-
-def _find_strategy(strategy: str | Strategy) -> tuple[str, Strategy]:
-    if callable(strategy):
-        return getattr(strategy, "__name__", type(strategy).__name__), strategy
-    if not isinstance(strategy, str) or strategy not in STRATEGIES:
-        raise InputError(f"strategy must be a function or one of {list(STRATEGIES)}, was {strategy!r}")
-    return strategy, STRATEGIES[strategy]
-
-
-def _check_ranking(ranking: Sequence[str], scores: Mapping[str, ModelScore], strategy: str) -> tuple[str, ...]:
-    if sorted(ranking) != sorted(scores):
-        raise InputError(
-            f"strategy {strategy!r} must rank every candidate exactly once, gave {len(ranking)} of {len(scores)}"
-        )
-    return tuple(ranking)
-
-
-def _check_names(names: Collection[str], option: str) -> Collection[str]:
-    if isinstance(names, str) or not isinstance(names, Collection) or not all(isinstance(name, str) for name in names):
-        raise InputError(f"{option} must be a collection of names, such as {{'a', 'b'}}, was {names!r}")
-    return names
-
-
-def _check_max_cost(max_cost_usd: float | None) -> float | None:
-    if max_cost_usd is None or (isinstance(max_cost_usd, (int, float)) and max_cost_usd >= 0):
-        return max_cost_usd
-    raise InputError(f"max_cost_usd must be a number that is not negative, was {max_cost_usd!r}")
-
-
-def _tell_source(prediction: TaskPrediction, *, has_classifier: bool) -> str:
-    if prediction.source == "keywords":
-        why = "the classifier is unsure, a keyword rule fits" if has_classifier else "there is no classifier, a rule fits"
-        return f"{why}: {prediction.task}"
-    why = "the classifier is unsure" if has_classifier else "there is no classifier"
-    return f"{why} and no keyword rule fits: all tasks count by their probabilities"
-
-
-def _tell_unknown(scores: Mapping[str, ModelScore], preference: Preference) -> list[str]:
-    """Tell where the caller's wish could not be heeded for want of figures."""
-    told = []
-    if preference.seconds_per_point != math.inf and all(score.latency_s is None for score in scores.values()):
-        told.append("no candidate's latency is known: time does not count")
-    for field, what in (("cost_usd", "cost"), ("latency_s", "latency")):
-        guessed = sorted(name for name, score in scores.items() if field in score.assumed)
-        if guessed and (field == "cost_usd" or preference.seconds_per_point != math.inf):
-            told.append(f"{what} unknown, the known candidates' median assumed: {', '.join(guessed)}")
-    return told

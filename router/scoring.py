@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +29,7 @@ _ASSUMED = {
     (False, True): frozenset({"latency_s"}),
     (True, True): frozenset({"cost_usd", "latency_s"}),
 }
+_NO_LATENCIES: Mapping[str, float] = MappingProxyType({})
 _NO_EVIDENCE = (0.5, 0.5)  # mean and standard error of a quality in [0, 1] of which nothing is known
 
 
@@ -52,7 +54,13 @@ class ProfileTable:
         self._latency_s = _column([profile.latency_s for profile in profiles])
 
     def score(
-        self, candidates: Sequence[str], probabilities: Mapping[str, float], *, tokens: int, preference: Preference
+        self,
+        candidates: Sequence[str],
+        probabilities: Mapping[str, float],
+        *,
+        tokens: int,
+        preference: Preference,
+        latency_s: Mapping[str, float] = _NO_LATENCIES,
     ) -> dict[str, ModelScore]:
         """Score models for a prompt.
 
@@ -64,11 +72,15 @@ class ProfileTable:
             probabilities: Of each task, summing to 1.
             tokens: Size of the prompt.
             preference: What a point of quality is worth.
+            latency_s: Seconds that models were seen to take, which outweigh their profiles'.
         """
         rows = [self._row[name] for name in candidates]
         p = np.array([probabilities.get(task, 0.0) for task in self.tasks])
         cost, cost_assumed = _fill(self.expected_cost_usd(p, tokens=tokens)[rows])
-        latency, latency_assumed = _fill(self._latency_s[rows])
+        known = self._latency_s[rows]
+        if latency_s:
+            known = np.array([latency_s.get(name, given) for name, given in zip(candidates, known.tolist(), strict=True)])
+        latency, latency_assumed = _fill(known)
         quality, stderr = self._quality[rows] @ p, np.sqrt(self._variance[rows] @ p**2)
         price = 0.01 * (_known(cost) / preference.usd_per_point + _known(latency) / preference.seconds_per_point)
         # Lists, because reading an array element by element costs more than all the arithmetic above.

@@ -11,11 +11,16 @@ def contextual(context: RoutingContext) -> list[str]:
     Ties go to the cheaper model, then to the artifact's order.
     """
     scores = [context.scores[name] for name in context.candidates]
-    floor = context.preference.quality_floor
-    if floor is None:
+    if context.preference.quality_floor is None:
         return [score.model for score in sorted(scores, key=lambda score: (-score.utility, _cost(score)))]
-    needed = floor * max(score.quality for score in scores)
+    needed = needed_quality(context)
     return [score.model for score in sorted(scores, key=lambda score: _order_under_floor(score, needed))]
+
+
+def needed_quality(context: RoutingContext) -> float:
+    """Return the quality in [0, 1] that the caller's floor asks of a candidate; 0 where no floor is set."""
+    floor = context.preference.quality_floor
+    return 0.0 if floor is None else floor * max(context.scores[name].quality for name in context.candidates)
 
 
 def _order_under_floor(score: ModelScore, needed: float) -> tuple[bool, float, float]:

@@ -164,7 +164,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "not safetensors": (lambda folder: (put(folder / CLASSIFIER, b"x" * 99), rehash(folder)), "cannot be read"),
     "NaN": (arrays(lexical=with_nan), "must hold finite numbers only"),
     "infinite": (arrays(bias=lambda a: a + np.float32("inf")), "must hold finite numbers only"),
-    "wrong shape": (arrays(bias=lambda a: a[:-1]), r"bias must be float32 of shape \(14,\), was float32 13"),
+    "wrong shape": (arrays(bias=lambda a: a[:-1]), r"bias must be float32 of shape \(15,\), was float32 14"),
     "transposed": (arrays(embedding=lambda a: a.T), "embedding must be float32 of shape"),
     "float64": (arrays(surface=lambda a: a.astype(np.float64)), "surface must be float32 of shape .* was float64"),
     "array lacking": (arrays(bias=None), "bias must be float32 .* was missing"),

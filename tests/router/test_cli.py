@@ -112,3 +112,29 @@ def test_the_installed_command_explains_in_any_encoding(model_folder: Path, enco
     done = subprocess.run(command, env=environment, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.startswith(b"task: math, by classifier")
+
+
+def test_config_check_says_what_is_served_where_and_names_no_key(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SET_KEY", "sk-secret")
+    file = tmp_path / "router.toml"
+    file.write_text(
+        "[endpoints.a]\nbase_url = 'http://127.0.0.1:9/v1'\nkey_env = 'SET_KEY'\n"
+        "[endpoints.b]\nbase_url = 'http://127.0.0.1:8/v1'\nkey_env = 'UNSET_KEY'\n"
+        "[models.'gpt-5.5']\nserved_by = [{endpoint = 'a'}, {endpoint = 'b', weight = 3}]\n"
+        "requests_per_minute = 5\nfallbacks = []\n[spend]\nusd = 2\n"
+    )
+    code, out, err = run("config", "check", str(file))
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        f"{file}: 1 models, strategy contextual, prefer balanced",
+        "spend: 2 USD per 86400 s, then refuse",
+        "gpt-5.5  5 requests per minute, then nobody",
+        "  http://127.0.0.1:9/v1  as gpt-5.5, weight 1, key in $SET_KEY",
+        "  http://127.0.0.1:8/v1  as gpt-5.5, weight 3, key in $UNSET_KEY (not set)",
+    ]
+    file.write_text("[models.x]\nweight = 'a'")
+    code, out, err = run("config", "check", str(file))
+    assert (code, out) == (2, "")
+    assert "models.x.weight" in err

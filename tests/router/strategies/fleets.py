@@ -1,0 +1,50 @@
+"""Contexts of equals, told apart only by the live facts a test gives; and counts of who came first."""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from router import RoutingContext, Strategy
+from tests.router.fakes import context, score
+
+
+class Yielding(str):
+    """A name that lets another thread run whenever a dictionary looks it up."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        time.sleep(0)
+        return super().__hash__()
+
+
+def fleet(names: Sequence[str], **facts: object) -> RoutingContext:
+    """All of quality and utility 0.5; `facts` are fields of the context, such as `weights={"a": 2.0}`."""
+    return replace(context(*(score(name, 0.5) for name in names)), **facts)  # type: ignore[arg-type]
+
+
+def by_utility(utilities: Mapping[str, float], **facts: object) -> RoutingContext:
+    """Quality and utility as given."""
+    return replace(context(*(score(name, utility) for name, utility in utilities.items())), **facts)  # type: ignore[arg-type]
+
+
+def chance(seed: int = 0) -> random.Random:
+    return random.Random(seed)  # noqa: S311 - no secret hangs on it
+
+
+def firsts(strategy: Strategy, asked: RoutingContext, calls: int) -> list[str]:
+    return [strategy(asked)[0] for _ in range(calls)]
+
+
+def fits(counts: Counter[str], shares: Mapping[str, float]) -> bool:
+    """Whether counts are likely (chi-square, p > 1e-6) under shares that need not sum to one; a share of 0 allows none."""
+    from scipy.stats import chisquare
+
+    n, total = counts.total(), sum(shares.values())
+    possible = [name for name, share in shares.items() if share > 0]
+    if any(name not in possible for name in counts):
+        return False
+    expected = [n * shares[name] / total for name in possible]
+    return len(possible) == 1 or chisquare([counts[name] for name in possible], expected).pvalue > 1e-6

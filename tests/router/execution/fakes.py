@@ -10,8 +10,8 @@ from router import Preference, RoutingDecision, TaskPrediction
 from router.calls import Call, Target, Usage
 from router.execution import CallPolicy, Plan, RetryBudget, plan_call
 from router.health import EndpointHealth, LiveState
-from tests.router.clock import FakeClock, seeded
 from tests.router.fakes import score
+from tests.router.health.clock import FakeClock, seeded
 
 PROMPT = "a secret that must not leak"
 USAGE = Usage(input_tokens=1000, output_tokens=200)

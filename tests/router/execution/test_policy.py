@@ -18,8 +18,8 @@ from router.errors import (
 )
 from router.execution import Ask, CallPolicy, Command, More, Outcome, Pause, Plan, RetryBudget
 from router.types import FailureClass
-from tests.router.clock import begin, fail
 from tests.router.execution.fakes import PROMPT, USAGE, Fleet
+from tests.router.health.clock import begin, fail
 
 REPLY = Reply(text="four", finish_reason="stop", usage=USAGE)
 DOWN = CallError("transient", "InternalServerError 503", status=503)

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, get_args
 
-from router.breaker import Admission, BreakerState, CircuitBreaker
-from router.health_policy import HealthPolicy
-from router.histogram import LogHistogram
-from router.latency import TYPICAL_OUTPUT_TOKENS, Fleet, LatencyEstimate
+from router.health.breaker import Admission, BreakerState, CircuitBreaker
+from router.health.histogram import LogHistogram
+from router.health.latency import TYPICAL_OUTPUT_TOKENS, Fleet, LatencyEstimate
+from router.health.policy import HealthPolicy
 from router.types import FailureClass
 
 FAILURE_CLASSES: Final[tuple[FailureClass, ...]] = get_args(FailureClass)

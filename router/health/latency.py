@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from router.errors import InputError
-from router.health_policy import HealthPolicy
+from router.health.policy import HealthPolicy
 
 # Tokens of an answer whose length is not known.
 TYPICAL_OUTPUT_TOKENS: Final = 300

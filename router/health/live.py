@@ -12,14 +12,12 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self
 
-from router.breaker import Admission, CircuitBreaker
-from router.endpoint_state import FAILURE_CLASSES, EndpointHealth, EndpointState
 from router.errors import InputError
-from router.health_policy import HealthPolicy
-from router.latency import TYPICAL_OUTPUT_TOKENS, fleet_of
+from router.health.breaker import Admission, CircuitBreaker
+from router.health.endpoint import FAILURE_CLASSES, EndpointHealth, EndpointState
+from router.health.latency import TYPICAL_OUTPUT_TOKENS, fleet_of
+from router.health.policy import HealthPolicy
 from router.types import FailureClass
-
-__all__ = ["Attempt", "Eligibility", "EndpointHealth", "HealthPolicy", "LiveState"]
 
 _log = logging.getLogger("router")
 _DEFAULT_POLICY: Final = HealthPolicy()

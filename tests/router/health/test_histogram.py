@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.errors import InputError
-from router.histogram import LogHistogram
+from router.health.histogram import LogHistogram
 
 SECONDS = st.lists(st.floats(1e-9, 1e9), min_size=1, max_size=60)
 

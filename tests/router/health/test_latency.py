@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from router.errors import InputError
 from router.health import HealthPolicy, LiveState
-from router.latency import LatencyEstimate, Pace, fleet_of, peak_ewma
-from tests.router.clock import FakeClock, answer, begin
+from router.health.latency import LatencyEstimate, Pace, fleet_of, peak_ewma
+from tests.router.health.clock import FakeClock, answer, begin
 
 LATENCY = st.floats(0, 1e6)
 SPAN = st.floats(0, 1e4)

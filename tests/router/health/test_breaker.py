@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from router.health import Attempt, HealthPolicy, LiveState
 from router.types import FailureClass
-from tests.router.clock import FakeClock, answer, begin, fail, seeded
+from tests.router.health.clock import FakeClock, answer, begin, fail, seeded
 
 EXACT = HealthPolicy(jitter_share=0.0)
 HARMLESS: list[FailureClass] = ["request", "cancelled", "rate_limit", "auth"]

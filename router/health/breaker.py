@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Literal
 
-from router.health_policy import HealthPolicy
+from router.health.policy import HealthPolicy
 from router.types import FailureClass
 
 BreakerState = Literal["closed", "open", "half-open", "slow-start"]

@@ -11,7 +11,7 @@ import pytest
 from router.errors import InputError
 from router.health import Attempt, HealthPolicy, LiveState
 from router.types import FailureClass
-from tests.router.clock import FakeClock, answer, begin, fail, seeded
+from tests.router.health.clock import FakeClock, answer, begin, fail, seeded
 
 KINDS: list[FailureClass] = ["transient", "rate_limit", "auth", "request", "cancelled"]
 

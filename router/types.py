@@ -171,7 +171,8 @@ class RoutingContext:
         scores: One per candidate, by name.
         preference: What the caller pays for quality.
         loads: Live load by model: predicted seconds × (requests in flight + 1) / weight, never below the penalty for recent
-            failures; the smaller the better. 0 where nothing is known.
+            failures; the smaller the better. Infinite while the first request to a model is under way: what comes of it is
+            not known. 0 where there is no live state.
         inflight: Requests in flight by model; 0 where nothing is known.
         weights: Capacity by model at this moment, > 0: the profile's weight, less while it starts again after a failure. 1
             where nothing is known.

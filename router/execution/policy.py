@@ -211,14 +211,9 @@ class _Run:
         return Ask(request=request, within_s=request.first_token_timeout_s if call.stream else timeout_s)
 
     def _begin(self, targets: Iterable[Target]) -> tuple[Target, Attempt] | None:
-        """Begin with the first of these that may be asked now.
-
-        One that others are trying for the first time comes after the rest, but before nobody.
-        """
+        """Begin with the first of these that may be asked now."""
         eligibility = self._live.eligible(list(dict.fromkeys(target.endpoint for target in self._able)))
-        may = [target for target in targets if target.endpoint in eligibility.names]
-        waited_for = [target for target in targets if eligibility.blocked.get(target.endpoint, math.inf) is None]
-        for target in (*may, *waited_for):
+        for target in [target for target in targets if target.endpoint in eligibility.names]:
             attempt = self._live.begin(target.endpoint, ignore_trip=eligibility.panic)
             if attempt is not None:
                 return target, attempt

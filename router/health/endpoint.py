@@ -104,7 +104,9 @@ class EndpointState:
         return self._weight * self.breaker.capacity(now)
 
     def load(self, output_tokens: float, now: float, fleet: Fleet) -> float:
-        """Return predicted seconds × (in flight + 1) / weight, never below the penalty."""
+        """Return predicted seconds × (in flight + 1) / weight, never below the penalty; infinite while it is first tried."""
+        if self.is_being_tried():
+            return math.inf
         busy_s = self.latency.predicted_s(output_tokens, now, fleet) * (self.inflight + 1) / self.weight(now)
         return max(busy_s, self.penalty_s(now)) if self._penalty_s else busy_s
 

@@ -148,6 +148,9 @@ class LiveState:
     def load(self, name: str, *, output_tokens: float = TYPICAL_OUTPUT_TOKENS) -> float:
         """Return predicted seconds × (in flight + 1) / weight, never below the penalty for a recent failure; > 0.
 
+        Infinite while the request that will give the first sample is under way: whoever goes by load tries the unknown once
+        and waits for what comes of it, whoever goes by quality does not care.
+
         Args:
             name: The endpoint.
             output_tokens: Expected length of the answer, ≥ 0.
@@ -172,14 +175,13 @@ class LiveState:
         """Tell which of these may be asked now, each named once.
 
         Trips are ignored where fewer than half (`panic_share`) could be asked otherwise, so also for one that is alone; a
-        rate limit or a refused key never is. An endpoint that has not answered yet is passed over while a request to it is
-        under way, unless nothing else is left: on a cold start nobody is refused.
+        rate limit or a refused key never is.
         """
         endpoints = [self._find(name) for name in names]
         with self._lock:
             now = self._clock()
             for endpoint in endpoints:
-                if endpoint.breaker.blocked_until > now or endpoint.is_being_tried():
+                if endpoint.breaker.blocked_until > now:
                     return self._sort_out(endpoints, now)
         return Eligibility(names=tuple(names))
 
@@ -207,10 +209,9 @@ class LiveState:
     def _sort_out(self, endpoints: Sequence[EndpointState], now: float) -> Eligibility:
         held = {endpoint.name for endpoint in endpoints if endpoint.breaker.held(now)}
         tripped = {endpoint.name for endpoint in endpoints if endpoint.breaker.tripped(now)} - held
-        well = [endpoint for endpoint in endpoints if endpoint.name not in held | tripped]
-        panic = bool(tripped) and len(well) < self._policy.panic_share * len(endpoints)
-        tried = {endpoint.name for endpoint in well if endpoint.is_being_tried()}
-        passed_over = held | (set() if panic else tripped) | (tried if len(tried) < len(well) else set())
+        n_well = len(endpoints) - len(held | tripped)
+        panic = bool(tripped) and n_well < self._policy.panic_share * len(endpoints)
+        passed_over = held | (set() if panic else tripped)
         return Eligibility(
             names=tuple(endpoint.name for endpoint in endpoints if endpoint.name not in passed_over),
             blocked={e.name: e.breaker.retry_at(now) for e in endpoints if e.name in passed_over},

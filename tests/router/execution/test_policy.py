@@ -251,10 +251,10 @@ def test_in_a_panic_tripped_endpoints_are_asked_all_the_same() -> None:
     assert tried(fleet.plan(), DOWN) == ["a", "b"]
 
 
-def test_an_endpoint_that_others_try_for_the_first_time_comes_last_but_before_nobody() -> None:
-    fleet = Fleet("a", "b", "c")
-    begin(fleet.live, "b")
-    assert tried(fleet.plan(), DOWN, DOWN) == ["a", "c", "b"]
+def test_the_best_is_asked_though_others_try_it_for_the_first_time() -> None:
+    fleet = Fleet("a", "b")
+    begin(fleet.live, "a")
+    assert tried(fleet.plan()) == ["a"]
 
 
 # Time

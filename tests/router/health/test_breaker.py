@@ -524,8 +524,7 @@ class BreakerMachine(RuleBasedStateMachine):
         grown = 1.0 if model.closed_at is None else min(1.0, 0.1 + 0.9 * (now - model.closed_at) / 30)
         assert self.live.weight("a") == pytest.approx(2.0 * grown)
         told = self.live.eligible("ab")
-        untried = bool(self.out) and health.ttft_s is None
-        assert ("a" not in told.names) == (model.held(now) or model.blocked(now) or untried)
+        assert ("a" not in told.names) == (model.held(now) or model.blocked(now))
         assert not told.panic
 
 

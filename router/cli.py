@@ -20,6 +20,7 @@ from router.classifier import CONTINUES
 from router.config import Config, read_config
 from router.core import Router
 from router.errors import ArtifactError, NoCandidateError, RouterError
+from router.strategies import STRATEGIES
 
 if TYPE_CHECKING:
     from router.decision import RoutingDecision
@@ -44,6 +45,10 @@ def app() -> None:
 @app.command()
 @click.argument("prompt")
 @_model_option
+@click.option(
+    "--strategy", default="contextual", show_default=True, help=f"{', '.join(STRATEGIES)}, or several joined by >."
+)
+@click.option("--key", default="", help="What makes a choice sticky, such as a user or a session.")
 @click.option("--prefer", help="quality, balanced, cheap or fast.")
 @click.option(
     "--quality-floor", type=float, help="The cheapest whose expected quality is at least this share of the best's, 0 to 1."
@@ -58,6 +63,8 @@ def route(
     prompt: str,
     *,
     model: Path | None,
+    strategy: str,
+    key: str,
     prefer: str | None,
     quality_floor: float | None,
     max_cost_usd: float | None,
@@ -68,8 +75,9 @@ def route(
     explain: bool,
 ) -> None:
     """Say which model should handle PROMPT; - reads it from standard input."""
-    decision = Router.load(model).route(
+    decision = Router.load(model, strategy=strategy).route(
         _read_stdin() if prompt == "-" else prompt,
+        key=key,
         focus=focus,
         prefer=prefer,
         quality_floor=quality_floor,

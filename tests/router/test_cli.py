@@ -138,3 +138,13 @@ def test_config_check_says_what_is_served_where_and_names_no_key(
     code, out, err = run("config", "check", str(file))
     assert (code, out) == (2, "")
     assert "models.x.weight" in err
+
+
+def test_a_strategy_is_chosen_by_name_and_a_key_keeps_its_model(run: Run) -> None:
+    told = {run("route", PROMPT, "--strategy", "consistent-hash", "--key", f"user-{i}")[1].split()[0] for i in range(8)}
+    assert len(told) > 1
+    first, second = (run("route", PROMPT, "--strategy", "consistent-hash", "--key", "user-1")[1] for _ in range(2))
+    assert first == second
+    code, out, err = run("route", PROMPT, "--strategy", "luck")
+    assert (code, out) == (2, "")
+    assert "round-robin" in err

@@ -30,6 +30,7 @@ WARM_UP_S = 1.0
 THREADS, TASKS = 64, 1000
 TASK_PAUSE_S = 5.0  # a thousand that ask without a pause would only measure the machine
 DEADLINE_S, GRACE_S = 1.5, 0.5
+STATE_BLOCKS = 1000
 NAMES = ("a", "b", "c", "d", "e")
 PROMPT = "prove that two is prime"
 
@@ -242,8 +243,9 @@ def test_under_faults_everybody_hears_in_time_and_nothing_is_left_behind(
     # A caller waits for its turn to begin, to learn that its time is up, and to say so.
     assert tally.longest_s < DEADLINE_S + GRACE_S + 3 * tally.latest_s
     assert {health.inflight for health in router.fleet.live.snapshot().values()} == {0}
-    # What one request leaves behind takes several blocks; the live state grows to a bound, by far fewer.
-    assert grown_blocks < tally.ends.total()
+    # What one request leaves behind takes several blocks; the live state of five endpoints (histogram buckets, slots of
+    # the failure window) grows to a bound, which a slow machine has not reached when it is first counted.
+    assert grown_blocks < tally.ends.total() + STATE_BLOCKS
     faults.over = True
     time.sleep(COOLED_S)
     assert asyncio.run(router.acomplete(PROMPT)).text == "yes"

@@ -225,7 +225,7 @@ class Router:
         from router.execution import drivers
 
         executor = _check_executor(self.fleet.executor, "call", "complete() needs a synchronous one; await acomplete()")
-        plan = self._plan(messages, options, stream=stream)
+        plan = self._plan(messages, options, stream=stream, began_at=self.fleet.now())
         return drivers.stream(plan, executor) if stream else drivers.complete(plan, executor)
 
     @overload
@@ -245,7 +245,7 @@ class Router:
         from router.execution import drivers
 
         executor = _check_executor(self.fleet.executor, "acall", "acomplete() needs one that has acall()")
-        plan = await asyncio.to_thread(self._plan, messages, options, stream=stream)
+        plan = await asyncio.to_thread(self._plan, messages, options, stream=stream, began_at=self.fleet.now())
         return await (drivers.astream(plan, executor) if stream else drivers.acomplete(plan, executor))
 
     def close(self) -> None:
@@ -274,7 +274,7 @@ class Router:
         self.learner.add_score(model or decision.model, decision.prediction.probabilities, score)
         self._table = ProfileTable(self.learner.profiles(), self._oracle.labels)
 
-    def _plan(self, messages: Prompt, options: CallOptions, *, stream: bool) -> Plan:
+    def _plan(self, messages: Prompt, options: CallOptions, *, stream: bool, began_at: float) -> Plan:
         request_options = dict(options.get("request") or {})
         route_options = cast("RouteOptions", {k: v for k, v in options.items() if k not in ("request", "fallbacks")})
         needs = frozenset(check_names(route_options.get("needs", ()), "needs")) | self._find_needs(request_options)
@@ -291,6 +291,7 @@ class Router:
             tokens=request.tokens + int(cast("float", answer)),
             fallbacks=options.get("fallbacks"),
             learn=self._learn,
+            began_at=began_at,
         )
 
     def _find_needs(self, request: Mapping[str, object]) -> frozenset[str]:

@@ -88,6 +88,10 @@ class Fleet:
         """Leave the live state behind: it tells what this process saw."""
         return Fleet, (tuple(self._profiles.values()), self.serving)
 
+    def now(self) -> float:
+        """Return the time by the fleet's clock."""
+        return self._clock()
+
     def loads(self, models: Sequence[str]) -> Mapping[str, float]:
         """Return each model's load, that of its least loaded endpoint; computed when it is looked up."""
         return _Lazy(models, lambda model: min(map(self.live.load, self._endpoints[model])))
@@ -130,8 +134,9 @@ class Fleet:
         tokens: int,
         fallbacks: Sequence[str] | None,
         learn: Callable[[Completion], None],
+        began_at: float,
     ) -> Plan:
-        """Return the plan of a call to the models of a decision; what it uses up is counted against the budgets.
+        """Plan a call to the models of a decision; what it uses up is counted against the budgets, from its first step on.
 
         Args:
             decision: Whom to ask, in its order.
@@ -142,28 +147,35 @@ class Fleet:
             tokens: Upper estimate of what prompt and answer need.
             fallbacks: Whom to ask where the first fails, instead of the rest of the ranking and of `Serving.fallbacks`.
             learn: Is told the answer.
+            began_at: When the caller asked, by the clock; the deadline runs from then.
 
         Raises:
             InputError: If a fallback does not exist.
-            BudgetExceededError: If the spending cap leaves no model.
+            BudgetExceededError: In the first step, if the spending cap leaves no model.
         """
         from router.execution import plan_call
 
-        costs = {name: score.cost_usd or 0.0 for name, score in decision.scores.items()}
-        models = self._afford(self._order(decision, fallbacks), costs)
-        call = Call(
-            targets=[target for model in models for target in self._targets(model)],
-            messages=messages,
-            decision=decision,
-            options=options,
-            stream=stream,
-            needs=needs,
-            tokens=tokens,
-        )
+        order = self._order(decision, fallbacks)
         gate = _Gate(self.live, self._limiter, {e: m for m, es in self._endpoints.items() for e in es}, tokens)
-        policy, rng = self.serving.calls, self._rng
-        plan = plan_call(call, live=gate, budget=self._budget, policy=policy, clock=self._clock, rng=rng)
-        return _account(plan, gate, self.purse, costs.get(models[0], 0.0), learn)
+
+        def steps() -> Plan:
+            # A plan that is never begun must put nothing aside.
+            costs = {name: score.cost_usd or 0.0 for name, score in decision.scores.items()}
+            models = self._afford(order, costs)
+            call = Call(
+                targets=[target for model in models for target in self._targets(model)],
+                messages=messages,
+                decision=decision,
+                options=options,
+                stream=stream,
+                needs=needs,
+                tokens=tokens,
+            )
+            policy, rng, clock = self.serving.calls, self._rng, self._clock
+            plan = plan_call(call, live=gate, budget=self._budget, policy=policy, clock=clock, rng=rng, began_at=began_at)
+            return (yield from _account(plan, gate, self.purse, costs.get(models[0], 0.0), learn))
+
+        return steps()
 
     def _order(self, decision: RoutingDecision, fallbacks: Sequence[str] | None) -> list[str]:
         chain = self.serving.fallbacks.get(decision.model) if fallbacks is None else fallbacks

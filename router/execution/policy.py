@@ -52,6 +52,7 @@ def plan_call(
     policy: CallPolicy,
     clock: Callable[[], float] = time.monotonic,
     rng: random.Random,
+    began_at: float | None = None,
 ) -> Plan:
     """Make a call by yielding what has to be done, and return its completion.
 
@@ -66,6 +67,7 @@ def plan_call(
         policy: The numbers.
         clock: Seconds that never go back; the one of the live state.
         rng: For the backoff.
+        began_at: When the caller asked, by the clock, from which the deadline runs; None: at the first step.
 
     Raises:
         InputError: There is no target.
@@ -75,7 +77,7 @@ def plan_call(
         DeadlineExceededError: Time ran out.
         StreamInterruptedError: A stream broke after its first chunk was handed over.
     """
-    run = _Run(call, live, policy, clock, rng)
+    run = _Run(call, live, policy, clock, rng, began_at)
     with budget.call():
         completion = yield from run.attempt(*run.begin_first())
         while completion is None:
@@ -110,9 +112,17 @@ class _Answer:
 class _Run:
     """One call under way: what was tried, and what may be tried next."""
 
-    def __init__(self, call: Call, live: Gate, policy: CallPolicy, clock: Callable[[], float], rng: random.Random) -> None:
+    def __init__(
+        self,
+        call: Call,
+        live: Gate,
+        policy: CallPolicy,
+        clock: Callable[[], float],
+        rng: random.Random,
+        began_at: float | None,
+    ) -> None:
         self._call, self._live, self._policy, self._clock, self._rng = call, live, policy, clock, rng
-        self._ends_at = clock() + policy.deadline_s
+        self._ends_at = (clock() if began_at is None else began_at) + policy.deadline_s
         self._able = _able_targets(call)
         self._records: list[AttemptRecord] = []
         self._tried: set[str] = set()
@@ -123,6 +133,8 @@ class _Run:
 
     def begin_first(self) -> tuple[Target, Attempt]:
         """Begin with the best target that may be asked now."""
+        if self._left_s() <= 0:
+            raise self._out_of_time()
         begun = self._begin(self._able)
         if begun is None:
             raise self._none_available()

@@ -50,6 +50,7 @@ class CircuitBreaker:
         "_barred_until",
         "_consecutive",
         "_era",
+        "_failing_since",
         "_is_open",
         "_limited_until",
         "_limits",
@@ -70,6 +71,7 @@ class CircuitBreaker:
         self._consecutive = self._era = self._trips = self._limits = 0
         self._is_open = self._probe_out = False
         self._slow_since: float | None = None
+        self._failing_since = -math.inf
         self._open_until = self._limited_until = self._barred_until = self.blocked_until = -math.inf
 
     def held(self, now: float) -> bool:
@@ -138,13 +140,16 @@ class CircuitBreaker:
         if admission.probe:
             self._close(now)
         elif self._counts(admission):
-            self._consecutive = 0
+            if admission.at >= self._failing_since:  # what was asked before it began to fail tells nothing of now
+                self._consecutive = 0
             self._window.add(now, failed=False)
 
     def _failed(self, admission: Admission, now: float) -> None:
         if admission.probe:
             self._trip(now)
         elif self._counts(admission):
+            if self._consecutive == 0:
+                self._failing_since = now
             self._consecutive += 1
             self._window.add(now, failed=True)
             if self._may_trip and self._is_failing():

@@ -3,14 +3,21 @@
 import asyncio
 import math
 import pickle
+import time
 from dataclasses import replace
 
 import pytest
 
-from router import Estimate, InputError, Router
+from router import Estimate, InputError, Router, RoutingContext
 from router.budgets import RateLimit, SpendCap
 from router.calls import CallRequest, Usage
-from router.errors import AllAttemptsFailedError, BudgetExceededError, CallError, NoModelAvailableError
+from router.errors import (
+    AllAttemptsFailedError,
+    BudgetExceededError,
+    CallError,
+    DeadlineExceededError,
+    NoModelAvailableError,
+)
 from router.execution import CallPolicy, FakeExecutor
 from router.execution.executors import Reply
 from router.serving import Fleet, Serving
@@ -314,3 +321,32 @@ def test_on_a_cold_start_every_request_goes_to_the_best_model() -> None:
         assert (decision.model, decision.reasons) == ("best", router.route("hello").reasons)
         attempts.append(router.fleet.live.begin(decision.model))
     assert router.fleet.live.inflight("best") == 10
+
+
+def test_a_call_that_is_given_up_while_it_is_decided_puts_nothing_aside() -> None:
+    def think(context: RoutingContext) -> tuple[str, ...]:
+        time.sleep(0.2)
+        return tuple(context.candidates)
+
+    async def give_up(router: Router) -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.02):
+                await router.acomplete("hello")
+
+    router = serve(strategy=think, spend=SpendCap(usd=1.0))
+    asyncio.run(give_up(router))
+    assert router.fleet.purse is not None
+    assert router.fleet.purse.remaining_usd() == 1.0
+
+
+def test_the_deadline_covers_the_decision() -> None:
+    clock = Clock()
+
+    def think(context: RoutingContext) -> tuple[str, ...]:
+        clock.now += 121.0
+        return tuple(context.candidates)
+
+    router = serve(strategy=think, clock=clock)
+    with pytest.raises(DeadlineExceededError, match="no answer within the deadline of 120 s"):
+        router.complete("hello")
+    assert asked(router) == []

@@ -406,7 +406,7 @@ class Model:
         self.open_until: int | None = None
         self.probing = False
         self.closed_at: int | None = None
-        self.limited_until = self.barred_until = -1
+        self.limited_until = self.barred_until = self.failing_since = -1
 
     def held(self, now: int) -> bool:
         return now < max(self.limited_until, self.barred_until)
@@ -446,11 +446,12 @@ class Model:
                 self.open_until, self.closed_at = None, now
                 self.turn()
             elif counts:
-                self.row = 0
+                self.row = 0 if begun >= self.failing_since else self.row
                 self.history.append((now, False))
         elif kind == "transient" and probe:
             self.trip(now)
         elif kind == "transient" and counts:
+            self.failing_since = now if self.row == 0 else self.failing_since
             self.row += 1
             self.history.append((now, True))
             recent = [failed for second, failed in self.history if second > now - 60]
@@ -543,3 +544,18 @@ def test_whatever_fails_the_next_pick_already_knows(kinds: list[FailureClass]) -
         told = live.eligible("ab")
         assert ("a" in told.names) == (live.snapshot()["a"].state == "closed")
         assert set(told.names) | set(told.blocked) == {"a", "b"}
+
+
+def test_answers_to_calls_of_before_do_not_hide_that_an_endpoint_has_begun_to_fail() -> None:
+    clock = FakeClock()
+    live = fleet("a", "b", clock=clock)
+    for _ in range(100):
+        begin(live, "a").succeed()
+    before = [begin(live, "a") for _ in range(40)]
+    for _ in range(4):
+        clock.advance(0.1)
+        begin(live, "a").fail("transient")
+        before.pop().succeed()
+    assert live.snapshot()["a"].state == "closed"
+    begin(live, "a").fail("transient")
+    assert live.snapshot()["a"].state == "open"

@@ -231,6 +231,7 @@ class Simulation:
             tokens=0,
             fallbacks=None,
             learn=lambda _: None,
+            began_at=self._fleet.now(),
         )
         self._go_on(plan, request, None)
 

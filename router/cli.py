@@ -17,10 +17,12 @@ import click
 
 from router.artifacts import Artifact, find_artifact, load_artifact
 from router.classifier import CONTINUES
-from router.config import Config, read_config
+from router.config import Config, choose_profiles, read_config
 from router.core import Router
 from router.errors import ArtifactError, NoCandidateError, RouterError
+from router.serving import Fleet
 from router.strategies import STRATEGIES
+from router.types import ModelProfile
 
 if TYPE_CHECKING:
     from router.decision import RoutingDecision
@@ -125,8 +127,10 @@ def config() -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 def check_config(file: Path) -> None:
     """Read FILE, TOML or YAML, and the model folder it names; say what would be served, where and within which limits."""
-    router = Router.from_config(file)
-    click.echo("\n".join(_describe_serving(router, read_config(file))))
+    config = read_config(file)
+    profiles = choose_profiles(config, load_artifact(config.model_folder or find_artifact()).profiles)
+    Fleet(profiles, config.serving)  # tells what does not fit together; the SDK that would make the calls is not needed
+    click.echo("\n".join(_describe_serving(profiles, config)))
 
 
 def main() -> NoReturn:
@@ -202,12 +206,12 @@ if __name__ == "__main__":
     main()
 
 
-def _describe_serving(router: Router, config: Config) -> list[str]:
-    options, serving = config.options, router.fleet.serving
-    lines = [f"{config.path}: {len(router.profiles)} models, strategy {options['strategy']}, prefer {options['prefer']}"]
+def _describe_serving(profiles: Sequence[ModelProfile], config: Config) -> list[str]:
+    options, serving = config.options, config.serving
+    lines = [f"{config.path}: {len(profiles)} models, strategy {options['strategy']}, prefer {options['prefer']}"]
     if serving.spend:
         lines.append(f"spend: {serving.spend.usd:g} USD per {serving.spend.window_s:g} s, then {serving.spend.on_spent}")
-    for profile in router.profiles if config.models else ():
+    for profile in profiles if config.models else ():
         lines.append(f"{profile.name}  {_tell_limits(config, profile.name)}".rstrip())
         for name, weight in serving.endpoints.get(profile.name, {}).items():
             endpoint = config.endpoints[name]

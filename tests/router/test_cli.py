@@ -118,6 +118,7 @@ def test_config_check_says_what_is_served_where_and_names_no_key(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SET_KEY", "sk-secret")
+    monkeypatch.setitem(sys.modules, "openai", None)  # checking needs no SDK
     file = tmp_path / "router.toml"
     file.write_text(
         "[endpoints.a]\nbase_url = 'http://127.0.0.1:9/v1'\nkey_env = 'SET_KEY'\n"

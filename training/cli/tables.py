@@ -1,0 +1,29 @@
+"""Tables of figures as the terminal shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from training.evaluate import Quality, TaskQuality
+
+
+def tell_qualities(qualities: Sequence[Quality]) -> list[str]:
+    """Return a line per set of predictions: accuracy, macro-F1 and, where known, lenient accuracy."""
+    lenient = any(quality.lenient for quality in qualities)
+    head = f"{'':15} {'accuracy':22} {'macro-F1':22}" + (f" {'lenient accuracy':22}" if lenient else "")
+    return [
+        head.rstrip(),
+        *(
+            f"{q.name:15} {q.accuracy!s:22} {q.macro_f1!s:22}{f' {q.lenient}' if q.lenient else ''}".rstrip()
+            for q in qualities
+        ),
+    ]
+
+
+def tell_tasks(tasks: Sequence[TaskQuality]) -> list[str]:
+    """Return a line per task: precision, recall and F1."""
+    return [f"{'task':16} {'n':>5}  {'precision':20}  {'recall':20}  F1"] + [
+        f"{task.task:16} {task.n:5}  {task.precision}  {task.recall}  {task.f1}" for task in tasks
+    ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from training.cli.options import own_tasks_option, path_option, seed_option, show_steps
+from training.cli.train import describe_tuning
 
 if TYPE_CHECKING:
     from training.encoders import Precision

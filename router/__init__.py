@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from router.allocation import Batch
 from router.budgets import RateLimit, SpendCap
 from router.core import Router, route
 from router.decision import RoutingDecision
@@ -29,7 +30,7 @@ from router.errors import (
 )
 from router.execution.limits import CallPolicy
 from router.health import HealthPolicy
-from router.scoring import PREFERENCES
+from router.scoring import Calibration
 from router.serving import Serving
 from router.strategies import FOCUS_AREAS, STRATEGIES, register
 from router.types import (
@@ -50,11 +51,12 @@ __version__ = "0.1.0.dev0"
 
 __all__ = [
     "FOCUS_AREAS",
-    "PREFERENCES",
     "STRATEGIES",
     "AllAttemptsFailedError",
     "ArtifactError",
+    "Batch",
     "BudgetExceededError",
+    "Calibration",
     "CallError",
     "CallPolicy",
     "ConfigError",

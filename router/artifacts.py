@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,11 +15,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import msgspec
 import numpy as np
 
-from router.classifier import Heads, TaskClassifier
+from router.classifier import TaskClassifier
 from router.encoder import MODEL_FILE, RECORD_FILE, TOKENIZER_FILE, EncoderRecord, OnnxEncoder
 from router.errors import ArtifactError, EncoderError
 from router.features import BUCKETS, SURFACE
+from router.heads import Heads, PromptHeads
 from router.keywords import KeywordRules, default_rules
+from router.risk import RiskCurve
+from router.scoring import UNCALIBRATED, Calibration, make_presets
 from router.types import ModelProfile
 
 if TYPE_CHECKING:
@@ -28,9 +32,11 @@ FORMAT = 1
 ENVIRONMENT_VARIABLE = "LLM_ROUTER_MODEL"
 MANIFEST = "manifest.json"
 CLASSIFIER = "classifier.safetensors"
+QUALITY = "quality.safetensors"
 PROFILES = "profiles.json"
 KEYWORDS = "keywords.json"
 REPORT = "report.md"
+HEAD_BLOCKS = ("embedding", "lexical", "surface", "bias")
 ENCODER_FILES = (f"encoder/{MODEL_FILE}", f"encoder/{TOKENIZER_FILE}", f"encoder/{RECORD_FILE}")
 
 _MIB = 1 << 20
@@ -38,6 +44,7 @@ _MIB = 1 << 20
 SIZE_CAPS: Mapping[str, int] = {
     MANIFEST: _MIB,
     CLASSIFIER: 64 * _MIB,
+    QUALITY: 256 * _MIB,
     PROFILES: 8 * _MIB,
     KEYWORDS: 8 * _MIB,
     REPORT: 8 * _MIB,
@@ -78,6 +85,36 @@ class EncoderIdentity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     sha256: str
 
 
+class TaskEvidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whether what prompts themselves say beats what their task says, on n prompts of a task that were held out.
+
+    Attributes:
+        n: Prompts, by how probable the task was.
+        gain: What the loss is less on average: log-loss in nats for quality, squared logarithm of a ratio for cost.
+        low: Lower end of its 95 % interval, by a bootstrap over groups of prompts, and
+        high: the upper one.
+        kept: Whether it counts: `low` is above 0.
+    """
+
+    n: float
+    gain: float
+    low: float
+    high: float
+    kept: bool
+
+
+class HeadsRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `quality.safetensors` holds: of which models, and what it was worth by task, for quality and for cost."""
+
+    models: list[str]
+    quality: dict[str, TaskEvidence]
+    cost: dict[str, TaskEvidence]
+
+    def __post_init__(self) -> None:
+        if not self.models or len(set(self.models)) != len(self.models):
+            raise ValueError("models must be one or more, each once")
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is in a model folder, how it came to be and how good it is.
 
@@ -93,6 +130,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         training_data: What it was learnt from.
         encoder: Which encoder the heads belong to.
         canaries: Prompts whose vectors are recorded in `classifier.safetensors`; loading encodes them and compares.
+        heads: What prompts themselves say of the models; None: nothing was learnt, or nothing that counts.
+        usd_per_point: What a point of quality is worth where it is balanced with cost; None: as without a benchmark.
+        risk: What switching to cheaper models lost; None: not measured.
         files: Every other file of the folder.
     """
 
@@ -108,12 +148,17 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     encoder: EncoderIdentity
     canaries: list[str]
     files: list[FileEntry]
+    heads: HeadsRecord | None = None
+    usd_per_point: float | None = None
+    risk: RiskCurve | None = None
 
     def __post_init__(self) -> None:
         if len(set(self.labels)) != len(self.labels) or len(self.labels) < 2:  # noqa: PLR2004
             raise ValueError("labels must be two or more, each once")
         if not (self.temperature > 0 and 0 <= self.threshold <= 1):
             raise ValueError("temperature must be positive and threshold in [0, 1]")
+        if self.usd_per_point is not None and not 0 < self.usd_per_point < math.inf:
+            raise ValueError("usd_per_point must be positive and finite")
         paths = [entry.path for entry in self.files]
         if len(set(paths)) != len(paths):
             raise ValueError("files must name each path once")
@@ -130,6 +175,7 @@ class Artifact:
         profiles: The models, in the order of `profiles.json`.
         classifier: None if it could not be loaded and the caller asked for keyword rules then.
         rules: The keyword rules.
+        calibration: What its benchmark taught, beside the profiles; without heads where there is no classifier.
         problems: What is missing or failed, in plain sentences.
     """
 
@@ -139,6 +185,7 @@ class Artifact:
     profiles: tuple[ModelProfile, ...]
     classifier: TaskClassifier | None
     rules: KeywordRules
+    calibration: Calibration = UNCALIBRATED
     problems: tuple[str, ...] = ()
 
 
@@ -179,11 +226,12 @@ def load_artifact(folder: Path, *, sha256: str | None = None, on_error: Literal[
     if len({profile.name for profile in profiles}) != len(profiles) or not profiles:
         raise ArtifactError(f"{PROFILES} must name one or more models, each once; {_REMEDY}")
     problems: list[str] = []
-    classifier, rules = None, default_rules()
+    classifier, rules, heads = None, default_rules(), None
     try:
         reader.read(REPORT)
         rules = _parse(reader.read(KEYWORDS), KeywordRules, KEYWORDS)
         classifier = _load_classifier(reader)
+        heads = _load_heads(reader)
     except (ArtifactError, EncoderError) as error:
         if on_error == "raise" and isinstance(error, ArtifactError):
             raise
@@ -196,6 +244,7 @@ def load_artifact(folder: Path, *, sha256: str | None = None, on_error: Literal[
         profiles=tuple(profiles),
         classifier=classifier,
         rules=rules,
+        calibration=_calibrate(manifest, heads),
         problems=tuple(problems),
     )
 
@@ -285,26 +334,53 @@ def _load_classifier(reader: _Reader) -> TaskClassifier:
     manifest = reader.manifest
     arrays = reader.read_arrays(CLASSIFIER)
     labels, dim = len(manifest.labels), manifest.encoder.dim
-    expected = {
-        "embedding": (dim, labels),
-        "lexical": (BUCKETS, labels),
-        "surface": (len(SURFACE), labels),
-        "bias": (labels,),
-        "canaries": (len(manifest.canaries), dim),
-    }
-    for name, shape in expected.items():
-        if name not in arrays or arrays[name].shape != shape or arrays[name].dtype != np.float32:
-            found = describe_arrays(arrays).get(name, "missing")
-            raise ArtifactError(f"{CLASSIFIER}: {name} must be float32 of shape {shape}, was {found}; {_REMEDY}")
+    _check_shapes(CLASSIFIER, arrays, {**_head_shapes(dim, labels), "canaries": (len(manifest.canaries), dim)})
     encoder = _load_encoder(reader)
     _check_canaries(encoder, manifest, arrays["canaries"])
     return TaskClassifier(
         labels=tuple(manifest.labels),
         encoder=encoder,
-        heads=Heads(**{name: arrays[name] for name in ("embedding", "lexical", "surface", "bias")}),
+        heads=Heads(**{name: arrays[name] for name in HEAD_BLOCKS}),
         temperature=manifest.temperature,
         threshold=manifest.threshold,
     )
+
+
+def _load_heads(reader: _Reader) -> PromptHeads | None:
+    record, dim = reader.manifest.heads, reader.manifest.encoder.dim
+    if record is None:
+        return None
+    arrays = reader.read_arrays(QUALITY)
+    shapes = _head_shapes(dim, len(record.models))
+    _check_shapes(
+        QUALITY, arrays, {f"{kind}.{name}": shape for kind in ("quality", "cost") for name, shape in shapes.items()}
+    )
+    quality, cost = (Heads(**{name: arrays[f"{kind}.{name}"] for name in HEAD_BLOCKS}) for kind in ("quality", "cost"))
+    return PromptHeads(
+        models=tuple(record.models),
+        quality=quality,
+        cost=cost,
+        quality_tasks=frozenset(task for task, evidence in record.quality.items() if evidence.kept),
+        cost_tasks=frozenset(task for task, evidence in record.cost.items() if evidence.kept),
+    )
+
+
+def _calibrate(manifest: Manifest, heads: PromptHeads | None) -> Calibration:
+    usd = manifest.usd_per_point
+    presets = UNCALIBRATED.presets if usd is None else make_presets(usd)
+    return Calibration(heads=heads, presets=presets, risk=manifest.risk)
+
+
+def _head_shapes(dim: int, outputs: int) -> dict[str, tuple[int, ...]]:
+    rows = (dim, BUCKETS, len(SURFACE))
+    return {name: (n, outputs) for name, n in zip(HEAD_BLOCKS, rows, strict=False)} | {"bias": (outputs,)}
+
+
+def _check_shapes(path: str, arrays: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    for name, shape in shapes.items():
+        if name not in arrays or arrays[name].shape != shape or arrays[name].dtype != np.float32:
+            found = describe_arrays(arrays).get(name, "missing")
+            raise ArtifactError(f"{path}: {name} must be float32 of shape {shape}, was {found}; {_REMEDY}")
 
 
 def _load_encoder(reader: _Reader) -> OnnxEncoder:

@@ -35,6 +35,10 @@ def tell_too_long(profiles: Sequence[ModelProfile], tokens: int) -> list[str]:
 def tell_unknown(scores: Mapping[str, ModelScore], preference: Preference) -> list[str]:
     """Tell where the caller's wish could not be heeded for want of figures."""
     told = []
+    if preference.reference is not None and preference.reference not in scores:
+        told.append(f"the loss is bounded against {preference.reference}, which may not be chosen: the best one that may is")
+    elif preference.tolerance == -math.inf and preference.reference is not None:
+        told.append(f"no switch to a cheaper model was shown to lose so little: {preference.reference} answers")
     if preference.seconds_per_point != math.inf and all(score.latency_s is None for score in scores.values()):
         told.append("no candidate's latency is known: time does not count")
     for field, what in (("cost_usd", "cost"), ("latency_s", "latency")):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from router.features import hashed_ngrams, surface_features
+from router.heads import Features, Heads
 from router.keywords import KeywordRules
 from router.types import Encoder, Source, TaskPrediction
 
@@ -21,29 +21,6 @@ CONTINUES = "continues"
 _LEAST_CARRIED, _MOST_TURNS = 0.05, 10
 # Without such a label, a turn of so few words ("yes, go on") counts as one.
 _FOLLOW_UP_WORDS = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heads:
-    """One linear layer, in the blocks of its input, all float32.
-
-    Attributes:
-        embedding: Shape (dim, labels).
-        lexical: Shape (buckets, labels).
-        surface: Shape (surface features, labels).
-        bias: Shape (labels,).
-    """
-
-    embedding: NDArray[np.float32]
-    lexical: NDArray[np.float32]
-    surface: NDArray[np.float32]
-    bias: NDArray[np.float32]
-
-    def logits(self, text: str, vector: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return one logit per label, of a text and its embedding of shape (dim,)."""
-        buckets, values = hashed_ngrams(text)
-        logits = vector @ self.embedding + values @ self.lexical[buckets] + surface_features(text) @ self.surface
-        return np.asarray(logits + self.bias, np.float32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +46,13 @@ class TaskClassifier:
         """The labels that are tasks, in their order."""
         return tuple(label for label in self.labels if label != CONTINUES)
 
-    def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Return calibrated probabilities, shape (len(texts), labels), rows summing to one."""
-        vectors = self.encoder.encode(texts)
-        logits = [self.heads.logits(text, vector) for text, vector in zip(texts, vectors, strict=True)]
-        return softmax(np.array(logits, np.float64).reshape(-1, len(self.labels)) / self.temperature)
+    def featurize(self, text: str) -> Features:
+        """Return what the heads look at in a text."""
+        return Features.of(text, self.encoder.encode([text])[0])
+
+    def probabilities(self, features: Features) -> NDArray[np.float64]:
+        """Return calibrated probabilities, shape (labels,), summing to one."""
+        return softmax(np.asarray(self.heads.apply(features), np.float64) / self.temperature)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,11 +63,26 @@ class _Turn:
         own: Probability of each task, summing to 1 − `continues`.
         continues: Probability that the turn says none, but goes on with the one before.
         named: The task that a keyword rule names, where one was asked and fits.
+        features: What the classifier looked at, where it did.
     """
 
     own: NDArray[np.float64]
     continues: float
     named: int | None = None
+    features: Features | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What was read in a turn.
+
+    Attributes:
+        prediction: The task.
+        features: What the classifier looked at in the turn itself; None where it did not.
+    """
+
+    prediction: TaskPrediction
+    features: Features | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +100,11 @@ class TaskOracle:
     rules: KeywordRules = field(repr=False)
 
     def predict(self, text: str, earlier: Sequence[str] = ()) -> TaskPrediction:
-        """Return the task of a turn, given the user's turns before it.
+        """Return the task of a turn, given the user's turns before it, newest first; see `read`."""
+        return self.read(text, earlier).prediction
+
+    def read(self, text: str, earlier: Sequence[str] = ()) -> Reading:
+        """Read a turn, given the user's turns before it.
 
         p(task) = p(task | turn) + p(`CONTINUES` | turn) · p(task of the turn before), and so on back; what is left before
         the first turn is spread evenly. No more turns are read than can matter.
@@ -133,13 +131,14 @@ class TaskOracle:
         mixture += carried / max(len(self.labels), 1)
         winner = int(mixture.argmax()) if max(weights) > 0 else None
         confidence = float(mixture.max(initial=0.0))
-        return TaskPrediction(
+        prediction = TaskPrediction(
             task=None if winner is None else self.labels[winner],
             confidence=confidence,
             probabilities=dict(zip(self.labels, mixture.tolist(), strict=True)),
             source=self._find_source(winner, confidence, read[int(np.argmax(weights))]),
             inherited=sum(weights[1:]),
         )
+        return Reading(prediction=prediction, features=read[0].features)
 
     def _find_source(self, winner: int | None, confidence: float, heaviest: _Turn) -> Source:
         if heaviest.named is not None:
@@ -156,14 +155,14 @@ class TaskOracle:
         inherits = follows and not self._tells_follow_ups and (not sure or len(text.split()) <= _FOLLOW_UP_WORDS)
         named = self._rule_for(text) if inherits or not sure else None
         if named is None:
-            return _Turn(own=np.zeros(len(self.labels)), continues=1.0) if inherits else turn
+            return replace(turn, own=np.zeros(len(self.labels)), continues=1.0) if inherits else turn
         if sure:
             return turn
         by_rule = np.full(len(self.labels), (1 - self.rules.precision) / len(self.labels))
         by_rule[named] += self.rules.precision
         if not turn.own.any():
-            return _Turn(own=by_rule, continues=0.0, named=named)
-        return _Turn(own=(by_rule + turn.own) / 2, continues=turn.continues / 2, named=named)
+            return replace(turn, own=by_rule, continues=0.0, named=named)
+        return replace(turn, own=(by_rule + turn.own) / 2, continues=turn.continues / 2, named=named)
 
     @property
     def _tells_follow_ups(self) -> bool:
@@ -177,8 +176,9 @@ class TaskOracle:
         """Read a turn by the classifier alone; where there is nothing to go by, it says nothing by itself."""
         if self.classifier is None or not text.strip():
             return _Turn(own=np.zeros(len(self.labels)), continues=1.0)
-        own, continues = split_continues(self.classifier.labels, self.classifier.probabilities([text]))
-        return _Turn(own=own[0], continues=float(continues[0]))
+        features = self.classifier.featurize(text)
+        own, continues = split_continues(self.classifier.labels, self.classifier.probabilities(features)[None])
+        return _Turn(own=own[0], continues=float(continues[0]), features=features)
 
 
 def narrow(prediction: TaskPrediction, tasks: Collection[str]) -> TaskPrediction:

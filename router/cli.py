@@ -55,6 +55,11 @@ def app() -> None:
 @click.option(
     "--quality-floor", type=float, help="The cheapest whose expected quality is at least this share of the best's, 0 to 1."
 )
+@click.option("--cost-per-point", type=float, help="USD that a point of quality, 0.01 of expected score, is worth.")
+@click.option(
+    "--max-loss", type=float, help="Most that the average score may be below the best single model's, such as 0.02."
+)
+@click.option("--confidence", type=float, help="How sure that must be; 0.95 where not given.")
 @click.option("--max-cost-usd", type=float, help="Most that this prompt may be expected to cost.")
 @click.option("--allowed", metavar="MODEL", multiple=True, help="A model that may be chosen; repeat for more.")
 @click.option("--needs", multiple=True, help="A capability it must have, such as vision; repeat for more.")
@@ -69,6 +74,9 @@ def route(
     key: str,
     prefer: str | None,
     quality_floor: float | None,
+    cost_per_point: float | None,
+    max_loss: float | None,
+    confidence: float | None,
     max_cost_usd: float | None,
     allowed: Sequence[str],
     needs: Sequence[str],
@@ -83,6 +91,9 @@ def route(
         focus=focus,
         prefer=prefer,
         quality_floor=quality_floor,
+        cost_per_point=cost_per_point,
+        max_loss=max_loss,
+        confidence=confidence,
         max_cost_usd=max_cost_usd,
         allowed=allowed or None,
         needs=needs,
@@ -208,7 +219,7 @@ if __name__ == "__main__":
 
 def _describe_serving(profiles: Sequence[ModelProfile], config: Config) -> list[str]:
     options, serving = config.options, config.serving
-    lines = [f"{config.path}: {len(profiles)} models, strategy {options['strategy']}, prefer {options['prefer']}"]
+    lines = [f"{config.path}: {len(profiles)} models, strategy {options['strategy']}, {_tell_dial(config)}"]
     if serving.spend:
         lines.append(f"spend: {serving.spend.usd:g} USD per {serving.spend.window_s:g} s, then {serving.spend.on_spent}")
     for profile in profiles if config.models else ():
@@ -219,6 +230,12 @@ def _describe_serving(profiles: Sequence[ModelProfile], config: Config) -> list[
             unset = " (not set)" if endpoint.key_env and endpoint.key_env not in os.environ else ""
             lines.append(f"  {endpoint.base_url}  as {endpoint.model}, weight {weight:g}, {key}{unset}")
     return lines
+
+
+def _tell_dial(config: Config) -> str:
+    names = ("prefer", "quality_floor", "cost_per_point", "max_loss", "confidence", "max_cost_usd")
+    told = [f"{name} {config.options[name]}" for name in names if config.options.get(name) is not None]  # type: ignore[literal-required]
+    return ", ".join(told) or "prefer balanced"
 
 
 def _tell_limits(config: Config, model: str) -> str:

@@ -14,7 +14,7 @@ from router.budgets import RateLimit, SpendCap
 from router.errors import ConfigError, InputError
 from router.execution.limits import CallPolicy
 from router.health import HealthPolicy
-from router.options import RouterOptions, find_preference, find_strategy
+from router.options import Dial, RouterOptions, find_strategy
 from router.serving import Serving
 from router.types import ModelProfile
 
@@ -59,8 +59,11 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     model_folder: str | None = None
     strategy: str = "contextual"
-    prefer: str = "balanced"
+    prefer: str | None = None
     quality_floor: float | None = None
+    cost_per_point: float | None = None
+    max_loss: float | None = None
+    confidence: float | None = None
     max_cost_usd: float | None = None
     learn: bool = False
     endpoints: dict[str, dict[str, Any]] = {}
@@ -112,7 +115,13 @@ def read_config(path: Path) -> Config:
     served = {name: _served_by(path, name, model, endpoints) for name, model in models.items()}
     try:
         find_strategy(file.strategy)
-        find_preference(file.prefer, file.quality_floor)
+        Dial(
+            prefer=file.prefer,
+            quality_floor=file.quality_floor,
+            cost_per_point=file.cost_per_point,
+            max_loss=file.max_loss,
+            confidence=file.confidence,
+        ).check()
     except InputError as error:
         raise ConfigError(f"{path}: {error}") from error
     return Config(
@@ -122,6 +131,9 @@ def read_config(path: Path) -> Config:
             "strategy": file.strategy,
             "prefer": file.prefer,
             "quality_floor": file.quality_floor,
+            "cost_per_point": file.cost_per_point,
+            "max_loss": file.max_loss,
+            "confidence": file.confidence,
             "max_cost_usd": file.max_cost_usd,
             "learn": file.learn,
         },

@@ -12,9 +12,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
 
+from router.allocation import Batch, spend
 from router.artifacts import Artifact, find_artifact, load_artifact
 from router.candidates import find_unable, tell_too_long, tell_unknown
-from router.classifier import TaskClassifier, TaskOracle, narrow, tell_source
+from router.classifier import Reading, TaskClassifier, TaskOracle, narrow, tell_source
 from router.config import choose_profiles, make_serving, read_config
 from router.decision import RoutingDecision
 from router.errors import InputError, NoCandidateError
@@ -22,16 +23,16 @@ from router.feedback import Learner
 from router.keywords import KeywordRules, default_rules
 from router.options import (
     CallOptions,
+    Dial,
     RouteOptions,
     RouterOptions,
     check_max_cost,
     check_names,
     check_ranking,
     find_focus,
-    find_preference,
     find_strategy,
 )
-from router.scoring import DEFAULT_OUTPUT_TOKENS, ProfileTable
+from router.scoring import DEFAULT_OUTPUT_TOKENS, UNCALIBRATED, Calibration, ProfileTable
 from router.serving import Fleet, Serving
 from router.text import Prompt, Request, read_prompt
 from router.types import ModelProfile, ModelScore, Preference, RoutingContext, Strategy, TaskPrediction
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 _loading = threading.Lock()
 _log = logging.getLogger("router")
+_UNSET = Dial()
 
 
 class Router:
@@ -52,9 +54,13 @@ class Router:
         classifier: Tells the task of a prompt; None: keyword rules only.
         rules: Keyword rules; None: those that come with the package.
         strategy: Ranks the candidates: a registered name or any function from a `RoutingContext` to a ranking.
-        prefer: The default of `route(prefer=…)`.
-        quality_floor: The default of `route(quality_floor=…)`.
-        max_cost_usd: The default of `route(max_cost_usd=…)`.
+        prefer: The default of `route(prefer=…)`, as is each of these of that argument: at most one of it,
+        quality_floor: this,
+        cost_per_point: this, and
+        max_loss: this; none is `prefer="balanced"`. Besides,
+        confidence: and
+        max_cost_usd: may be set.
+        calibration: What a benchmark with prompts taught; None: tasks and profiles are all that counts.
         serving: How models are called: executor, endpoints, limits, what may be spent; None: the router only decides.
         learn: Whether `feedback` and the length of answers move the profiles; the model folder stays as it is.
         problems: What failed on loading; stands in the reasons of every decision.
@@ -76,9 +82,13 @@ class Router:
         *,
         rules: KeywordRules | None = None,
         strategy: str | Strategy = "contextual",
-        prefer: str = "balanced",
+        prefer: str | None = None,
         quality_floor: float | None = None,
+        cost_per_point: float | None = None,
+        max_loss: float | None = None,
+        confidence: float | None = None,
         max_cost_usd: float | None = None,
+        calibration: Calibration = UNCALIBRATED,
         serving: Serving | None = None,
         learn: bool = False,
         problems: Sequence[str] = (),
@@ -88,14 +98,26 @@ class Router:
         rules = rules or default_rules()
         labels = classifier.tasks if classifier else _known_tasks(rules, self.profiles)
         self._oracle = TaskOracle(labels=labels, classifier=classifier, rules=rules)
-        self._table = ProfileTable(self.profiles, labels)
+        self._calibration = calibration
+        self._table = ProfileTable(self.profiles, labels, heads=calibration.heads)
         self._strategy_name, self._strategy = find_strategy(strategy)
-        self._preference = find_preference(prefer, quality_floor)
-        self._prefer, self._quality_floor = prefer, quality_floor
+        self._dial = Dial(
+            prefer=prefer,
+            quality_floor=quality_floor,
+            cost_per_point=cost_per_point,
+            max_loss=max_loss,
+            confidence=confidence,
+        )
+        self._preference = self._dial.find_preference(calibration.presets, calibration.risk)
         self._max_cost_usd = check_max_cost(max_cost_usd)
         self._problems = tuple(problems)
         self.fleet = Fleet(self.profiles, serving or Serving(), clock=clock)
         self.learner = Learner(self.profiles) if learn else None
+
+    @property
+    def presets(self) -> Mapping[str, Preference]:
+        """What `prefer` may name, and what each means."""
+        return self._calibration.presets
 
     @classmethod
     def load(
@@ -112,7 +134,8 @@ class Router:
             path: The folder; None: `$LLM_ROUTER_MODEL`, else the shipped one.
             sha256: What its manifest must hash to, to be sure that nobody rewrote it.
             on_error: `keywords` goes on with keyword rules where the classifier is damaged; every decision says so.
-            **options: See `Router`: `strategy`, `prefer`, `quality_floor`, `max_cost_usd`, `serving`, `learn`.
+            **options: See `Router`: `strategy`, `prefer`, `quality_floor`, `cost_per_point`, `max_loss`, `confidence`,
+                `max_cost_usd`, `serving`, `learn`.
 
         Raises:
             ArtifactError: If the folder is missing, damaged, altered or of another version.
@@ -140,7 +163,14 @@ class Router:
     @classmethod
     def from_artifact(cls, artifact: Artifact, **options: Unpack[RouterOptions]) -> Router:
         """Make a router of a loaded model folder; the options are those of `load`."""
-        return cls(artifact.profiles, artifact.classifier, rules=artifact.rules, problems=artifact.problems, **options)
+        return cls(
+            artifact.profiles,
+            artifact.classifier,
+            rules=artifact.rules,
+            calibration=artifact.calibration,
+            problems=artifact.problems,
+            **options,
+        )
 
     def route(
         self,
@@ -150,19 +180,31 @@ class Router:
         focus: str | None = None,
         prefer: str | None = None,
         quality_floor: float | None = None,
+        cost_per_point: float | None = None,
+        max_loss: float | None = None,
+        confidence: float | None = None,
         max_cost_usd: float | None = None,
         allowed: Collection[str] | None = None,
         needs: Collection[str] = (),
     ) -> RoutingDecision:
         """Decide which model should handle a prompt.
 
+        How quality is set against cost is told by at most one of `prefer`, `quality_floor`, `cost_per_point` and `max_loss`;
+        where none is given here, by what the router was made with.
+
         Args:
             prompt: Any text, or chat messages in the OpenAI form, of which the last user turn decides.
             key: What makes a choice sticky, such as a user or a session, for the strategies that look at it.
             focus: A named area (creative, technical, informative, language, ethical) or a task: what it must be about.
-            prefer: `quality`, `balanced`, `cheap` or `fast`.
+            prefer: `quality`: the best, whatever it costs; `balanced`: a point of quality is worth what it costs on average
+                on the way from the cheapest model to the best (the knee of the curve); `cheap`: a tenth of that; `fast`: as
+                `balanced`, and a second counts as much as a point.
             quality_floor: In [0, 1]: the cheapest model whose expected quality is at least this share of the best
-                candidate's. Takes the place of `prefer`.
+                candidate's.
+            cost_per_point: USD, above 0, that a prompt may cost more for one more point, 0.01 of expected quality.
+            max_loss: In [0, 1]: the cheapest model that keeps the average loss against the best single model at this much
+                of expected quality or less (`router.risk`), with
+            confidence: In (0, 1), by default 0.95: how sure that is.
             max_cost_usd: Models that are expected to cost more for this prompt are excluded.
             allowed: Names of the models that may be chosen; None: all.
             needs: Capabilities the model must have, such as `vision` or `tools`. An image in the messages needs `vision`.
@@ -172,14 +214,23 @@ class Router:
             NoCandidateError: If every model is excluded; says by what.
         """
         request = read_prompt(prompt)
-        preference = self._choose_preference(prefer, quality_floor)
+        dial = Dial(
+            prefer=prefer,
+            quality_floor=quality_floor,
+            cost_per_point=cost_per_point,
+            max_loss=max_loss,
+            confidence=confidence,
+        )
+        preference = self._choose_preference(dial)
         needed = frozenset(check_names(needs, "needs")) | ({"vision"} if request.has_image else set())
-        prediction, reasons = self._predict(request)
+        reading, reasons = self._read(request)
+        prediction = reading.prediction
         if focus is not None:
             prediction = narrow(prediction, find_focus(focus, self._oracle.labels))
             reasons.append(f"focus {focus!r}: only its tasks count")
         limit = self._max_cost_usd if max_cost_usd is None else check_max_cost(max_cost_usd)
-        scores, excluded = self._score(request, prediction, preference, allowed=allowed, needs=needed, limit=limit)
+        reading = replace(reading, prediction=prediction)
+        scores, excluded = self._score(request, reading, preference, allowed=allowed, needs=needed, limit=limit)
         ranking, cooling = self._rank(request, key, prediction, scores, preference)
         return RoutingDecision(
             ranking=ranking,
@@ -196,6 +247,25 @@ class Router:
                 *tell_unknown(scores, preference),
             ),
         )
+
+    def route_many(
+        self, prompts: Sequence[Prompt], *, budget_usd: float | None = None, **options: Unpack[RouteOptions]
+    ) -> Batch:
+        """Decide which model should handle each of several prompts; with a budget, for the most quality of all together.
+
+        Args:
+            prompts: As for `route`.
+            budget_usd: Most that all of them may be expected to cost. It takes the place of `prefer` and of the strategy:
+                of the models that may take a prompt, each gets the one that brings most where the money is worth most
+                (`router.allocation`). The batch tells the shadow price: what one more point of quality would cost.
+            **options: Those of `route`, for every prompt.
+
+        Raises:
+            InputError: As `route`; or if the budget is less than the cheapest models cost, or a cost is unknown.
+            NoCandidateError: As `route`.
+        """
+        decisions = [self.route(prompt, **options) for prompt in prompts]
+        return Batch.of(decisions) if budget_usd is None else spend(decisions, budget_usd)
 
     @overload
     def complete(
@@ -272,7 +342,10 @@ class Router:
         if self.learner is None:
             raise InputError("feedback needs a router that learns; make it with learn=True")
         self.learner.add_score(model or decision.model, decision.prediction.probabilities, score)
-        self._table = ProfileTable(self.learner.profiles(), self._oracle.labels)
+        self._retabulate(self.learner)
+
+    def _retabulate(self, learner: Learner) -> None:
+        self._table = ProfileTable(learner.profiles(), self._oracle.labels, heads=self._calibration.heads)
 
     def _plan(self, messages: Prompt, options: CallOptions, *, stream: bool, began_at: float) -> Plan:
         request_options = dict(options.get("request") or {})
@@ -305,7 +378,7 @@ class Router:
         if self.learner is not None and completion.usage.output_tokens is not None:
             probabilities = completion.decision.prediction.probabilities
             self.learner.add_length(completion.model, probabilities, completion.usage.output_tokens)
-            self._table = ProfileTable(self.learner.profiles(), self._oracle.labels)
+            self._retabulate(self.learner)
 
     def _rank(
         self,
@@ -346,29 +419,28 @@ class Router:
         Raises:
             InputError: If the prompt is of the wrong type. Never on a text.
         """
-        return self._predict(read_prompt(prompt))[0]
+        return self._read(read_prompt(prompt))[0].prediction
 
-    def _predict(self, request: Request) -> tuple[TaskPrediction, list[str]]:
-        """Tell the task of the last turn in its conversation, and what the caller should know of how."""
-        prediction = self._oracle.predict(request.turns[0], request.turns[1:])
+    def _read(self, request: Request) -> tuple[Reading, list[str]]:
+        """Read the last turn in its conversation, and tell what the caller should know of how."""
+        reading = self._oracle.read(request.turns[0], request.turns[1:])
+        prediction = reading.prediction
         inherits = prediction.inherited > 0.5  # noqa: PLR2004 - more than the turn itself
         reasons = ["the last turn says no task by itself: an earlier one decides"] if inherits else []
         if prediction.source != "classifier":
             reasons.append(tell_source(prediction, has_classifier=self._oracle.classifier is not None))
             _log.info("%s", reasons[-1])
-        return prediction, reasons
+        return reading, reasons
 
-    def _choose_preference(self, prefer: str | None, quality_floor: float | None) -> Preference:
-        if prefer is None and quality_floor is None:
+    def _choose_preference(self, dial: Dial) -> Preference:
+        if dial == _UNSET:
             return self._preference
-        if prefer is not None:  # a preference named in the call outweighs a floor set before
-            return find_preference(prefer, quality_floor)
-        return find_preference(self._prefer, quality_floor)
+        return dial.or_else(self._dial).find_preference(self._calibration.presets, self._calibration.risk)
 
     def _score(
         self,
         request: Request,
-        prediction: TaskPrediction,
+        reading: Reading,
         preference: Preference,
         *,
         allowed: Collection[str] | None,
@@ -381,10 +453,12 @@ class Router:
         candidates = [name for name in self._table.names if name not in excluded]
         scores = self._table.score(
             candidates,
-            prediction.probabilities,
+            reading.prediction.probabilities,
             tokens=request.tokens,
             preference=preference,
             latency_s=self.fleet.latency_s() if preference.seconds_per_point != math.inf else {},
+            features=reading.features,
+            trust=1.0 - reading.prediction.inherited,
         )
         if limit is not None:
             dear = {name: score.cost_usd for name, score in scores.items() if (score.cost_usd or 0.0) > limit}
@@ -420,6 +494,9 @@ def route(
     focus: str | None = None,
     prefer: str | None = None,
     quality_floor: float | None = None,
+    cost_per_point: float | None = None,
+    max_loss: float | None = None,
+    confidence: float | None = None,
     max_cost_usd: float | None = None,
     allowed: Collection[str] | None = None,
     needs: Collection[str] = (),
@@ -436,6 +513,9 @@ def route(
         focus=focus,
         prefer=prefer,
         quality_floor=quality_floor,
+        cost_per_point=cost_per_point,
+        max_loss=max_loss,
+        confidence=confidence,
         max_cost_usd=max_cost_usd,
         allowed=allowed,
         needs=needs,

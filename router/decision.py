@@ -51,7 +51,7 @@ class RoutingDecision:
         return "\n".join([*self._tell_task(), "", *self._tell_scores(), "", *self._tell_changes(), *self._tell_reasons()])
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as plain data for JSON; an infinite price of a point becomes None."""
+        """Return it as plain data for JSON; an infinite price of a point or tolerance becomes None."""
         return {
             "model": self.model,
             "ranking": list(self.ranking),
@@ -67,6 +67,8 @@ class RoutingDecision:
                 "usd_per_point": _finite(self.preference.usd_per_point),
                 "seconds_per_point": _finite(self.preference.seconds_per_point),
                 "quality_floor": self.preference.quality_floor,
+                "reference": self.preference.reference,
+                "tolerance": _finite(self.preference.tolerance),
             },
             "scores": {model: _score_to_dict(self.scores[model]) for model in self.ranking},
             "excluded": dict(self.excluded),
@@ -104,6 +106,8 @@ class RoutingDecision:
             return []
         if self.preference.quality_floor is not None:
             return self._tell_floors()
+        if self.preference.reference is not None:
+            return self._tell_tolerance(self.preference.reference, self.preference.tolerance)
         current, chosen = self.preference.usd_per_point, self.scores[self.model]
         flips = [
             (flip, other) for other in self.fallbacks if (flip := _flip_price(chosen, self.scores[other], self.preference))
@@ -127,8 +131,21 @@ class RoutingDecision:
         lines = [f"- a quality floor of {math.floor(1000 * lower[0]) / 1000:.3f} or less: {lower[1]}"] if lower else []
         return [*lines, f"- a quality floor above {math.ceil(1000 * own) / 1000:.3f}: {higher[1]}"] if higher else lines
 
+    def _tell_tolerance(self, reference: str, tolerance: float) -> list[str]:
+        """Tell which cheaper model is nearest to being good enough."""
+        needed = max(self.scores.get(reference, self.scores[self.model]).quality - tolerance, 0.0)
+        cost = self.scores[self.model].cost_usd or 0.0
+        lacking = [
+            (needed - s.quality, m) for m, s in self.scores.items() if (s.cost_usd or 0.0) < cost and s.quality < needed
+        ]
+        if not lacking:
+            return []
+        least, model = min(lacking)
+        told = "a loss that may be larger" if math.isinf(least) else f"a tolerance of {tolerance + least:.3f}"
+        return [f"- {told}, now {tolerance:.3f} against {reference}: {model}"]
+
     def _tell_other_tasks(self) -> list[str]:
-        if self.preference.quality_floor is not None:
+        if not self.preference.weighs:
             return []
         lines = []
         for task in sorted(self.prediction.probabilities, key=lambda task: -self.prediction.probabilities[task]):
@@ -140,7 +157,10 @@ class RoutingDecision:
     def _utility_if(self, task: str, model: str) -> float:
         """Return a model's utility if the task were known for certain."""
         score = self.scores[model]
-        return score.quality_by_task[task] - (score.quality - score.utility)
+        quality = score.quality_by_task[task]
+        if score.shift and 0 < quality < 1:
+            quality = 1 / (1 + (1 / quality - 1) * math.exp(-score.shift))
+        return quality - (score.quality - score.utility)
 
     def _tell_reasons(self) -> Sequence[str]:
         return ["", *(f"note: {reason}" for reason in self.reasons)] if self.reasons else []
@@ -168,6 +188,7 @@ def _score_to_dict(score: ModelScore) -> dict[str, Any]:
         "utility": score.utility,
         "quality": score.quality,
         "stderr": score.stderr,
+        "shift": score.shift,
         "cost_usd": score.cost_usd,
         "latency_s": score.latency_s,
         "assumed": sorted(score.assumed),

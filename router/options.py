@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TypedDict
 
 from router.errors import InputError
-from router.scoring import PREFERENCES
+from router.risk import RiskCurve
+from router.scoring import UNCALIBRATED
 from router.serving import Serving
 from router.strategies import FOCUS_AREAS, make_strategy
 from router.types import Preference, Strategy
+
+_CONFIDENCE = 0.95
+_UNMEASURED = RiskCurve(reference="", n=0, tolerances=(), losses=(), deviations=(), savings=())
 
 
 class RouteOptions(TypedDict, total=False):
@@ -19,6 +24,9 @@ class RouteOptions(TypedDict, total=False):
     focus: str | None
     prefer: str | None
     quality_floor: float | None
+    cost_per_point: float | None
+    max_loss: float | None
+    confidence: float | None
     max_cost_usd: float | None
     allowed: Collection[str] | None
     needs: Collection[str]
@@ -35,8 +43,11 @@ class RouterOptions(TypedDict, total=False):
     """The options of a `Router`, which tells what they mean."""
 
     strategy: str | Strategy
-    prefer: str
+    prefer: str | None
     quality_floor: float | None
+    cost_per_point: float | None
+    max_loss: float | None
+    confidence: float | None
     max_cost_usd: float | None
     serving: Serving | None
     learn: bool
@@ -50,16 +61,78 @@ def find_focus(focus: str, labels: Sequence[str]) -> Collection[str]:
     return tasks
 
 
-def find_preference(prefer: str, quality_floor: float | None) -> Preference:
-    """Return what a point of quality is worth; a floor takes the place of the named preference."""
-    if not isinstance(prefer, str) or prefer not in PREFERENCES:
-        raise InputError(f"prefer must be one of {list(PREFERENCES)}, was {prefer!r}")
-    if quality_floor is None:
-        return PREFERENCES[prefer]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dial:
+    """How quality is set against cost: by one of `prefer`, `quality_floor`, `cost_per_point` and `max_loss`.
+
+    Attributes:
+        prefer: A named preference.
+        quality_floor: See `Preference`.
+        cost_per_point: USD that a point of quality, 0.01 of expected score, is worth.
+        max_loss: Expected score that may be lost on average against the best single model, and
+        confidence: how sure that must be; None: 0.95.
+    """
+
+    prefer: str | None = None
+    quality_floor: float | None = None
+    cost_per_point: float | None = None
+    max_loss: float | None = None
+    confidence: float | None = None
+
+    def or_else(self, other: Dial) -> Dial:
+        """Return this one, or where it sets nothing the other, with this one's confidence if it has any."""
+        if self._set():
+            return self
+        return other if self.confidence is None else replace(other, confidence=self.confidence)
+
+    def find_preference(self, presets: Mapping[str, Preference], risk: RiskCurve | None) -> Preference:
+        """Return what is to be weighed, or what is good enough.
+
+        Raises:
+            InputError: If a value is out of range, two of them are set, or there is nothing to bound a loss by.
+        """
+        named = self._set()
+        if len(named) > 1:
+            raise InputError(f"set one of prefer, quality_floor, cost_per_point and max_loss, were {', '.join(named)}")
+        if self.max_loss is not None:
+            return _bound_loss(risk, self.max_loss, _CONFIDENCE if self.confidence is None else self.confidence)
+        if self.confidence is not None:
+            raise InputError(f"confidence is that of max_loss, was {self.confidence!r} without it; set max_loss, too")
+        if self.quality_floor is not None:
+            return _check_number("quality_floor", "in [0, 1]", self.quality_floor, lambda v: Preference(quality_floor=v))
+        if self.cost_per_point is not None:
+            return _check_number("cost_per_point", "above 0", self.cost_per_point, lambda v: Preference(usd_per_point=v))
+        prefer = "balanced" if self.prefer is None else self.prefer
+        if not isinstance(prefer, str) or prefer not in presets:
+            raise InputError(f"prefer must be one of {list(presets)}, was {prefer!r}")
+        return presets[prefer]
+
+    def check(self) -> None:
+        """See that one is set at most, and in range; which model folder it is for does not matter."""
+        self.find_preference(UNCALIBRATED.presets, _UNMEASURED)
+
+    def _set(self) -> list[str]:
+        names = ("prefer", "quality_floor", "cost_per_point", "max_loss")
+        return [name for name in names if getattr(self, name) is not None]
+
+
+def _bound_loss(risk: RiskCurve | None, max_loss: float, confidence: float) -> Preference:
+    if risk is None:
+        raise InputError(
+            "max_loss needs a model folder that was trained on a benchmark with prompts, on which losses were measured; "
+            "train one with `llm-router-train train`, or use quality_floor"
+        )
+    for name, value in (("max_loss", max_loss), ("confidence", confidence)):
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise InputError(f"{name} must be a number, was {value!r}")
+    return Preference(reference=risk.reference, tolerance=risk.choose(max_loss, confidence))
+
+
+def _check_number(name: str, rule: str, value: float, make: Callable[[float], Preference]) -> Preference:
     try:
-        return Preference(quality_floor=quality_floor)
+        return make(value)
     except (ValueError, TypeError) as error:
-        raise InputError(f"quality_floor must be a number in [0, 1], was {quality_floor!r}") from error
+        raise InputError(f"{name} must be a number {rule}, was {value!r}") from error
 
 
 def find_strategy(strategy: str | Strategy) -> tuple[str, Strategy]:

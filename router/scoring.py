@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from router.heads import Features, PromptHeads
+from router.risk import RiskCurve
 from router.types import ModelProfile, ModelScore, Preference
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-PREFERENCES: Mapping[str, Preference] = {
-    "quality": Preference(),
-    "balanced": Preference(usd_per_point=5e-4),
-    "cheap": Preference(usd_per_point=5e-5),
-    "fast": Preference(usd_per_point=5e-4, seconds_per_point=1.0),
-}
 
 # Length of an answer in tokens where no figure says otherwise.
 DEFAULT_OUTPUT_TOKENS = 500.0
@@ -31,6 +27,39 @@ _ASSUMED = {
 }
 _NO_LATENCIES: Mapping[str, float] = MappingProxyType({})
 _NO_EVIDENCE = (0.5, 0.5)  # mean and standard error of a quality in [0, 1] of which nothing is known
+# Linear layers know no bounds, prompts none either: a prompt moves quality by at most so many logits, and cost by at most
+# this logarithm of a ratio.
+_MOST_SHIFT, _MOST_LOG_RATIO = 4.0, 3.0
+# Qualities are kept so far from 0 and 1 before they become logits.
+_LEAST_QUALITY = 1e-3
+
+
+def make_presets(usd_per_point: float) -> Mapping[str, Preference]:
+    """Return the named preferences, given what a point of quality is worth where it is balanced with cost."""
+    return {
+        "quality": Preference(),
+        "balanced": Preference(usd_per_point=usd_per_point),
+        "cheap": Preference(usd_per_point=usd_per_point / 10),
+        "fast": Preference(usd_per_point=usd_per_point, seconds_per_point=1.0),
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """What a benchmark taught, beside the profiles.
+
+    Attributes:
+        heads: What prompts themselves say of the models; None: nothing.
+        presets: The named preferences.
+        risk: What switching to cheaper models lost on prompts held out; None: not measured.
+    """
+
+    heads: PromptHeads | None = None
+    presets: Mapping[str, Preference] = field(default_factory=lambda: make_presets(5e-4))
+    risk: RiskCurve | None = None
+
+
+UNCALIBRATED = Calibration()
 
 
 class ProfileTable:
@@ -39,9 +68,10 @@ class ProfileTable:
     Args:
         profiles: The models; the order is kept.
         tasks: Tasks that predictions may name, besides those the profiles know.
+        heads: What prompts themselves say of the models; None: their task is all that counts.
     """
 
-    def __init__(self, profiles: Sequence[ModelProfile], tasks: Sequence[str]) -> None:
+    def __init__(self, profiles: Sequence[ModelProfile], tasks: Sequence[str], *, heads: PromptHeads | None = None) -> None:
         self.names = tuple(profile.name for profile in profiles)
         self.tasks = tuple(dict.fromkeys([*tasks, *(task for profile in profiles for task in profile.quality)]))
         self._row = {name: row for row, name in enumerate(self.names)}
@@ -52,6 +82,9 @@ class ProfileTable:
         self._output_usd = _column([profile.output_usd_per_mtok for profile in profiles]) / 1e6
         self._measured_usd = _column([profile.cost_usd for profile in profiles])
         self._latency_s = _column([profile.latency_s for profile in profiles])
+        self._heads = None if heads is None else heads.arrange(self.names)
+        heeded = (frozenset[str](), frozenset[str]()) if heads is None else (heads.quality_tasks, heads.cost_tasks)
+        self._heeds_quality, self._heeds_cost = (np.array([t in tasks for t in self.tasks], np.float64) for tasks in heeded)
 
     def score(
         self,
@@ -61,10 +94,13 @@ class ProfileTable:
         tokens: int,
         preference: Preference,
         latency_s: Mapping[str, float] = _NO_LATENCIES,
+        features: Features | None = None,
+        trust: float = 1.0,
     ) -> dict[str, ModelScore]:
         """Score models for a prompt.
 
-        quality(m) = Σ_t p(t) · quality(m, t), over all tasks, so that an unsure prediction hedges by itself;
+        quality(m) = Σ_t p(t) · quality(m, t), over all tasks, so that an unsure prediction hedges by itself, moved by what
+        the prompt itself says where heads were learnt (`move_quality`);
         utility(m) = quality(m) − 0.01 · cost(m) / usd_per_point − 0.01 · seconds(m) / seconds_per_point.
 
         Args:
@@ -73,18 +109,27 @@ class ProfileTable:
             tokens: Size of the prompt.
             preference: What a point of quality is worth.
             latency_s: Seconds that models were seen to take, which outweigh their profiles'.
+            features: Of the prompt; None: its task is all that counts.
+            trust: In [0, 1]: how much of the prediction is the prompt's own instead of earlier turns'.
         """
         rows = [self._row[name] for name in candidates]
         p = np.array([probabilities.get(task, 0.0) for task in self.tasks])
-        cost, cost_assumed = _fill(self.expected_cost_usd(p, tokens=tokens)[rows])
+        quality, stderr = self._quality @ p, np.sqrt(self._variance @ p**2)
+        cost, shift = self.expected_cost_usd(p, tokens=tokens), np.zeros(len(self.names))
+        if self._heads is not None and features is not None:
+            shift = trust * self._heads.quality.apply(features).astype(np.float64)
+            before, (quality, shift) = quality, self.move_quality(quality, p, shift)
+            stderr *= _slope(quality) / _slope(before)
+            cost = self.move_cost(cost, p, trust * self._heads.cost.apply(features).astype(np.float64))
+        quality, stderr, shift = quality[rows], stderr[rows], shift[rows]
+        cost, cost_assumed = _fill(cost[rows])
         known = self._latency_s[rows]
         if latency_s:
             known = np.array([latency_s.get(name, given) for name, given in zip(candidates, known.tolist(), strict=True)])
         latency, latency_assumed = _fill(known)
-        quality, stderr = self._quality[rows] @ p, np.sqrt(self._variance[rows] @ p**2)
         price = 0.01 * (_known(cost) / preference.usd_per_point + _known(latency) / preference.seconds_per_point)
         # Lists, because reading an array element by element costs more than all the arithmetic above.
-        columns = (quality, stderr, quality - price, cost, latency, cost_assumed, latency_assumed)
+        columns = (quality, stderr, quality - price, cost, latency, cost_assumed, latency_assumed, shift)
         terms = zip(candidates, rows, *(column.tolist() for column in columns), strict=True)
         return {
             name: ModelScore(
@@ -96,18 +141,49 @@ class ProfileTable:
                 assumed=_ASSUMED[cost_guessed, latency_guessed],
                 utility=utility,
                 quality_by_task=self._quality_by_task[row],
+                shift=shift_m,
             )
-            for name, row, quality_m, stderr_m, utility, cost_usd, latency_s, cost_guessed, latency_guessed in terms
+            for name, row, quality_m, stderr_m, utility, cost_usd, latency_s, cost_guessed, latency_guessed, shift_m in terms
         }
 
-    def expected_cost_usd(self, p: NDArray[np.float64], *, tokens: int) -> NDArray[np.float64]:
-        """Return USD for a prompt of that many tokens, shape (models,); by list price, else as measured, else NaN.
+    def expected_quality(self, p: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what the tasks alone say, shape (…, models), of probabilities of shape (…, `self.tasks`)."""
+        return np.asarray(p @ self._quality.T, np.float64)
+
+    def move_quality(
+        self, quality: NDArray[np.float64], p: NDArray[np.float64], shift: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Move qualities by what prompts themselves say: σ(logit(quality) + shift), as in item response theory.
+
+        On the scale of logits an easy prompt lifts weak models most but never above strong ones that are as apt for it.
 
         Args:
-            p: Probability of each of `self.tasks`.
-            tokens: Size of the prompt.
+            quality: What the tasks say, shape (…, models).
+            p: Probability of each of `self.tasks`, shape (…, tasks).
+            shift: In logits, shape (…, models).
+
+        Returns:
+            The qualities, and the shifts as they counted: bounded, and as far as the tasks are such that heed them.
         """
-        by_price = tokens * self._input_usd + (self._output_tokens @ p) * self._output_usd
+        counted = np.clip(shift, -_MOST_SHIFT, _MOST_SHIFT) * (p @ self._heeds_quality)[..., None]
+        bounded = np.clip(quality, _LEAST_QUALITY, 1 - _LEAST_QUALITY)
+        return np.where(counted == 0, quality, 1 / (1 + (1 / bounded - 1) * np.exp(-counted))), counted
+
+    def move_cost(
+        self, cost_usd: NDArray[np.float64], p: NDArray[np.float64], log_ratio: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Multiply costs by what prompts themselves say; arguments and bounds as for `move_quality`."""
+        counted = np.clip(log_ratio, -_MOST_LOG_RATIO, _MOST_LOG_RATIO) * (p @ self._heeds_cost)[..., None]
+        return np.asarray(cost_usd * np.exp(counted), np.float64)
+
+    def expected_cost_usd(self, p: NDArray[np.float64], *, tokens: int | NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return USD, shape (…, models), by list price, else as measured, else NaN.
+
+        Args:
+            p: Probability of each of `self.tasks`, shape (…, tasks).
+            tokens: Size of the prompt; of several, shape (…, 1).
+        """
+        by_price = tokens * self._input_usd + (p @ self._output_tokens.T) * self._output_usd
         return np.where(np.isnan(by_price), self._measured_usd, by_price)
 
 
@@ -122,7 +198,7 @@ def _quality_arrays(
         for j, task in enumerate(tasks):
             estimate = profile.quality.get(task)
             pairs[i, j] = lacking if estimate is None else (estimate.mean, estimate.stderr)
-    return pairs[:, :, 0], pairs[:, :, 1] ** 2
+    return np.ascontiguousarray(pairs[:, :, 0]), pairs[:, :, 1] ** 2
 
 
 def _output_tokens(profiles: Sequence[ModelProfile], tasks: Sequence[str]) -> NDArray[np.float64]:
@@ -154,6 +230,12 @@ def _fill(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.
 def _known(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the values with 0 where nothing is known of any model: then it cannot tell them apart."""
     return np.nan_to_num(values, nan=0.0)
+
+
+def _slope(quality: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the slope of the logistic function there, by which a standard error in logits counts."""
+    bounded = np.clip(quality, _LEAST_QUALITY, 1 - _LEAST_QUALITY)
+    return np.asarray(bounded * (1 - bounded))
 
 
 def _optional(value: float) -> float | None:

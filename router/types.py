@@ -120,17 +120,28 @@ class Preference:
         seconds_per_point: Seconds it may take longer for one more point; infinite where time does not count.
         quality_floor: Share of the best candidate's expected quality, in [0, 1], that is good enough: the cheapest model
             that reaches it wins. None where quality, cost and time are weighed instead.
+        reference: The model that a cheaper one is measured against, where `max_loss` was asked for: it, or the cheapest
+            whose expected quality is at least its less `tolerance`, wins.
+        tolerance: In expected score; may be negative or minus infinity: then a cheaper one must look better, or never wins.
     """
 
     usd_per_point: float = math.inf
     seconds_per_point: float = math.inf
     quality_floor: float | None = None
+    reference: str | None = None
+    tolerance: float = -math.inf
+
+    @property
+    def weighs(self) -> bool:
+        """Whether quality, cost and time are weighed; else the cheapest that is good enough wins."""
+        return self.quality_floor is None and self.reference is None
 
     def __post_init__(self) -> None:
         _require(self.usd_per_point > 0, "usd_per_point must be positive", self.usd_per_point)
         _require(self.seconds_per_point > 0, "seconds_per_point must be positive", self.seconds_per_point)
         floor = self.quality_floor
         _require(floor is None or 0 <= floor <= 1, "quality_floor must be in [0, 1]", floor)
+        _require(not math.isnan(self.tolerance), "tolerance must be a number", self.tolerance)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +157,9 @@ class ModelScore:
             their median.
         assumed: Which of `cost_usd` and `latency_s` are such medians.
         utility: quality − what cost and time take away, on the scale of quality.
-        quality_by_task: The profile's quality of each task; what `quality` is the expectation of.
+        quality_by_task: The profile's quality of each task; what `quality` is the expectation of, but for `shift`.
+        shift: How much likelier the prompt itself makes a good answer than its task alone, in logits; 0 where nothing was
+            learnt of such prompts.
     """
 
     model: str
@@ -157,6 +170,7 @@ class ModelScore:
     assumed: frozenset[str]
     utility: float
     quality_by_task: Mapping[str, float]
+    shift: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,9 +16,10 @@ from scipy.optimize import minimize, minimize_scalar
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
-from router.classifier import CONTINUES, Heads, softmax, split_continues
+from router.classifier import CONTINUES, softmax, split_continues
 from router.encoder import OnnxEncoder
 from router.features import BUCKETS, SURFACE, hashed_ngrams, surface_features
+from router.heads import Heads
 from router.keywords import KeywordRules
 from training.outliers import PROMPTS_PER_OUTLIER, random_labels
 

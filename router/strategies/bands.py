@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from router.errors import InputError
-from router.strategies.contextual import needed_quality
+from router.strategies.contextual import good_enough
 from router.types import RoutingContext, Strategy
 
 _ROUNDING = 1e-9  # 0.90 − 0.88 is 0.02 and a little
@@ -15,7 +15,7 @@ class Banded:
     """Ranks by `left`, then the band around its first by `right`; the others follow in the order of `left`.
 
     The band holds the candidates whose utility differs from that of the first of `left` by at most `width`. With a
-    `quality_floor` it holds those that reach the floor instead: all of them are good enough. `right` sees no other
+    `quality_floor` or `max_loss` it holds those that are good enough instead. `right` sees no other
     candidates. As thread-safe as the two are.
 
     Attributes:
@@ -45,8 +45,8 @@ class Banded:
     def _find_band(self, context: RoutingContext, order: Sequence[str]) -> tuple[str, ...]:
         """Return the members in the artifact's order; never none."""
         scores = context.scores
-        if context.preference.quality_floor is not None:
-            needed = needed_quality(context)
-            return tuple(name for name in context.candidates if scores[name].quality >= needed)
+        if not context.preference.weighs:
+            enough = good_enough(context)
+            return tuple(name for name in context.candidates if name in enough)
         best, width = scores[order[0]].utility, self.width + _ROUNDING
         return tuple(name for name in context.candidates if abs(scores[name].utility - best) <= width)

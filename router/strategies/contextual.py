@@ -6,26 +6,35 @@ from router.types import ModelScore, RoutingContext
 
 
 def contextual(context: RoutingContext) -> list[str]:
-    """Rank by utility; with a `quality_floor`, those that reach it come first, cheapest first, the others by quality.
+    """Rank by utility; with a `quality_floor` or `max_loss` first what is good enough, cheapest first, then the others.
 
-    Ties go to the cheaper model, then to the artifact's order.
+    Those follow by quality. Ties go to the cheaper model, then to the artifact's order.
     """
     scores = [context.scores[name] for name in context.candidates]
-    if context.preference.quality_floor is None:
+    if context.preference.weighs:
         return [score.model for score in sorted(scores, key=lambda score: (-score.utility, _cost(score)))]
-    needed = needed_quality(context)
-    return [score.model for score in sorted(scores, key=lambda score: _order_under_floor(score, needed))]
+    enough = good_enough(context)
+    return [score.model for score in sorted(scores, key=lambda score: _order_by_cost(score, score.model in enough))]
 
 
-def needed_quality(context: RoutingContext) -> float:
-    """Return the quality in [0, 1] that the caller's floor asks of a candidate; 0 where no floor is set."""
-    floor = context.preference.quality_floor
-    return 0.0 if floor is None else floor * max(context.scores[name].quality for name in context.candidates)
+def good_enough(context: RoutingContext) -> frozenset[str]:
+    """Return the candidates whose expected quality suffices: all of them where quality, cost and time are weighed.
+
+    Where the model that a loss is measured against cannot be chosen, the best of those that can takes its place.
+    """
+    preference, scores = context.preference, context.scores
+    if preference.weighs:
+        return frozenset(context.candidates)
+    best = max(context.candidates, key=lambda name: scores[name].quality)
+    if preference.reference is not None and preference.reference in context.candidates:
+        best = preference.reference
+    floor = preference.quality_floor
+    needed = scores[best].quality - preference.tolerance if floor is None else floor * scores[best].quality
+    return frozenset({best, *(name for name in context.candidates if scores[name].quality >= needed)})
 
 
-def _order_under_floor(score: ModelScore, needed: float) -> tuple[bool, float, float]:
-    reached = score.quality >= needed
-    return (not reached, _cost(score) if reached else -score.quality, -score.quality)
+def _order_by_cost(score: ModelScore, enough: bool) -> tuple[bool, float, float]:
+    return (not enough, _cost(score) if enough else -score.quality, -score.quality)
 
 
 def _cost(score: ModelScore) -> float:

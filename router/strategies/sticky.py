@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from router.errors import InputError
-from router.strategies.contextual import contextual, needed_quality
+from router.strategies.contextual import contextual, good_enough
 from router.types import RoutingContext, Strategy
 
 
@@ -82,7 +82,7 @@ class Sticky:
 
 
 def _may_stay(model: str, context: RoutingContext) -> bool:
-    return model in context.candidates and context.scores[model].quality >= needed_quality(context)
+    return model in good_enough(context)
 
 
 def _put_first(model: str, ranking: Sequence[str]) -> list[str]:

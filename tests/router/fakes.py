@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router import Estimate, ModelProfile, ModelScore, Preference, RoutingContext, TaskPrediction
-from router.classifier import Heads, TaskClassifier
+from router.classifier import TaskClassifier
 from router.features import BUCKETS, SURFACE
+from router.heads import Heads
 
 LABELS = ("coding", "math", "writing")
 
@@ -51,12 +52,12 @@ def score(name: str, quality: float, cost_usd: float | None = None, **fields: ob
     return ModelScore(model=name, quality=quality, stderr=0.0, cost_usd=cost_usd, **(given | fields))  # type: ignore[arg-type]
 
 
-def context(*scores: ModelScore, quality_floor: float | None = None) -> RoutingContext:
+def context(*scores: ModelScore, quality_floor: float | None = None, preference: Preference | None = None) -> RoutingContext:
     return RoutingContext(
         prompt="any",
         key="user-1",
         prediction=TaskPrediction(task="math", confidence=1.0, probabilities={"math": 1.0}, source="classifier"),
         candidates=tuple(score.model for score in scores),
         scores={score.model: score for score in scores},
-        preference=Preference(quality_floor=quality_floor),
+        preference=preference or Preference(quality_floor=quality_floor),
     )

@@ -11,8 +11,9 @@ import pytest
 from safetensors.numpy import load, save
 
 from router import ArtifactError, InputError, Router, artifacts
-from router.artifacts import CLASSIFIER, KEYWORDS, MANIFEST, PROFILES, describe_arrays, find_artifact, load_artifact
+from router.artifacts import CLASSIFIER, KEYWORDS, MANIFEST, PROFILES, QUALITY, describe_arrays, find_artifact, load_artifact
 from router.encoder import OnnxEncoder
+from router.features import BUCKETS, SURFACE
 
 MIB = 1 << 20
 GRAPH = "encoder/model.onnx"
@@ -36,7 +37,7 @@ def entries(folder: Path) -> dict[str, dict[str, Any]]:
 def rewrite(folder: Path, path: str, content: bytes) -> None:
     """Write a file and bring the manifest in line, as somebody does who alters both."""
     put(folder / path, content)
-    tensors = describe_arrays(load(content)) if path == CLASSIFIER else {}
+    tensors = describe_arrays(load(content)) if path in (CLASSIFIER, QUALITY) else {}
     entry = {"path": path, "size": len(content), "sha256": hashlib.sha256(content).hexdigest(), "tensors": tensors}
     edit_manifest(folder, files=list((entries(folder) | {path: entry}).values()))
 
@@ -215,6 +216,54 @@ def test_a_sound_folder_loads_without_problems(folder: Path) -> None:
     assert artifact.classifier is not None
     assert artifact.classifier.labels == tuple(artifact.manifest.labels)
     assert artifact.sha256 == hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+
+
+EVIDENCE = {"n": 90.0, "gain": 0.02, "low": 0.01, "high": 0.03, "kept": True}
+HEADS = {"models": ["b", "a"], "quality": {"math": EVIDENCE, "coding": EVIDENCE | {"kept": False}}, "cost": {}}
+
+
+def teach(folder: Path, *, models: int = 2, **changes: Any) -> None:
+    """Give a folder heads that prefer "a" in mathematics by one logit, and what else a benchmark teaches."""
+    dim = json.loads((folder / MANIFEST).read_bytes())["encoder"]["dim"]
+    sizes = {"embedding": (dim, models), "lexical": (BUCKETS, models), "surface": (len(SURFACE), models), "bias": (models,)}
+    arrays = {f"{kind}.{name}": np.zeros(size, np.float32) for kind in ("quality", "cost") for name, size in sizes.items()}
+    arrays["quality.bias"][-1] = 1.0
+    rewrite(folder, QUALITY, save(arrays))
+    risk = {"reference": "a", "n": 9, "tolerances": [0.0], "losses": [0.0], "deviations": [0.0], "savings": [0.0]}
+    edit_manifest(folder, **({"heads": HEADS, "usd_per_point": 0.002, "risk": risk} | changes))
+
+
+def test_what_a_benchmark_taught_is_loaded(folder: Path) -> None:
+    teach(folder)
+    calibration = load_artifact(folder).calibration
+    assert calibration.heads is not None
+    assert calibration.heads.models == ("b", "a")
+    assert (calibration.heads.quality_tasks, calibration.heads.cost_tasks) == ({"math"}, frozenset())
+    assert calibration.heads.quality.bias.tolist() == [0, 1]
+    assert calibration.presets["balanced"].usd_per_point == 0.002
+    assert calibration.risk is not None
+    assert calibration.risk.choose(0.02, 0.95) == 0
+    assert Router.load(folder).route("prove it", max_loss=0.02).preference.reference == "a"
+
+
+def test_a_folder_that_was_taught_nothing_of_prompts_has_no_heads(folder: Path) -> None:
+    assert load_artifact(folder).calibration.heads is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"models": 3}, r"quality\.embedding must be float32 of shape"),
+        ({"heads": HEADS | {"models": ["a", "a"]}}, "models must be one or more, each once"),
+        ({"heads": HEADS | {"more": 1}}, "does not fit its schema"),
+        ({"usd_per_point": 0}, "usd_per_point must be positive and finite"),
+        ({"risk": {"reference": "a", "n": 9}}, "does not fit its schema"),
+    ],
+)
+def test_what_was_taught_must_fit_together(folder: Path, changes: dict[str, Any], rule: str) -> None:
+    teach(folder, **changes)
+    with pytest.raises(ArtifactError, match=rule):
+        load_artifact(folder)
 
 
 def test_a_folder_reached_by_a_link_loads(folder: Path, tmp_path: Path) -> None:

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from router.classifier import CONTINUES, Heads, TaskOracle, softmax
-from router.features import BUCKETS, SURFACE, surface_features
+from router.classifier import CONTINUES, TaskOracle, softmax
 from router.keywords import KeywordRules
 from tests.router.fakes import LABELS, classifier
 
@@ -21,28 +20,10 @@ def test_softmax_does_not_overflow() -> None:
     assert softmax(np.array([-1e4, -1e4])).tolist() == [0.5, 0.5]
 
 
-def test_logits_sum_embedding_words_surface_and_bias() -> None:
-    heads = Heads(
-        embedding=np.array([[1, 0], [0, 2]], np.float32),
-        lexical=np.ones((BUCKETS, 2), np.float32),
-        surface=np.zeros((len(SURFACE), 2), np.float32),
-        bias=np.array([10, 20], np.float32),
-    )
-    # "a" has three n-grams (w, h, t), each 1/√3: √3 in all
-    assert heads.logits("a", np.array([3, 4], np.float32)) == pytest.approx([13 + 3**0.5, 28 + 3**0.5])
-    heads.surface[:, 1] = 1
-    assert heads.logits("", np.zeros(2, np.float32)) == pytest.approx([10, 20 + surface_features("").sum()])
-
-
 def test_temperature_divides_the_logits() -> None:
     # the square roots of 0.1, 0.8, 0.1 over their sum: 0.3162, 0.8944, 0.3162 over 1.5269
-    assert classifier(TAUGHT, temperature=2).probabilities(["prove it"])[0] == pytest.approx(
-        [0.2071, 0.5858, 0.2071], abs=1e-4
-    )
-
-
-def test_no_texts_give_no_rows() -> None:
-    assert classifier(TAUGHT).probabilities([]).shape == (0, 3)
+    warm = classifier(TAUGHT, temperature=2)
+    assert warm.probabilities(warm.featurize("prove it")) == pytest.approx([0.2071, 0.5858, 0.2071], abs=1e-4)
 
 
 def test_a_sure_classifier_decides() -> None:

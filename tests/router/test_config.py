@@ -97,6 +97,9 @@ def test_an_empty_configuration_is_the_default_router(tmp_path: Path) -> None:
     [
         ("prefer = 'cheap'\nquality_floor = = 1\n", "line 2"),
         ("prefer = 'best'", "prefer must be one of"),
+        ("prefer = 'cheap'\nquality_floor = 0.9", "set one of prefer, quality_floor"),
+        ("max_loss = 2.0", "max_loss must be in"),
+        ("cost_per_point = 0.0", "cost_per_point must be a number above 0"),
         ("strategy = 'best'", "strategy must be"),
         ("quality_floor = 'high'", "quality_floor"),
         ("colour = 'red'", "unknown field `colour`"),

@@ -4,14 +4,17 @@ import pickle
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router import FOCUS_AREAS, InputError, NoCandidateError, Router, RoutingContext, core, route
+from router import FOCUS_AREAS, Calibration, InputError, NoCandidateError, Router, RoutingContext, core, route
 from router.keywords import KeywordRules
+from router.risk import RiskCurve
+from router.scoring import make_presets
 from tests.router.fakes import classifier, model
 
 TAUGHT = {
@@ -87,6 +90,71 @@ def test_the_calls_options_outweigh_the_routers() -> None:
     assert floored.route("prove that two is prime", prefer="quality").model == "sharp"
 
 
+RISK = RiskCurve(
+    reference="sharp", n=10_000, tolerances=[0.05, 0.41], losses=[0.0, 0.1], deviations=[0.0, 0.1], savings=[0.1, 0.5]
+)
+
+
+def test_a_cost_per_point_is_what_a_point_of_quality_may_cost() -> None:
+    # math: 0.94 for sharp at 0.02 USD, 0.54 for plain at 0.005: 40 points for 0.015 USD, 0.000375 a point
+    assert small().route("prove that two is prime", cost_per_point=0.00036).model == "plain"
+    assert small().route("prove that two is prime", cost_per_point=0.00039).model == "sharp"
+    assert small(cost_per_point=0.00039).route("prove that two is prime").model == "sharp"
+
+
+def test_max_loss_switches_only_within_the_tolerance_that_was_shown_to_lose_so_little() -> None:
+    router = small(calibration=Calibration(risk=RISK))
+    # math: sharp 0.94, plain 0.54, tiny 0.4; poems: sharp 0.63, plain 0.69, tiny 0.4
+    assert router.route("prove that two is prime", max_loss=0.02).model == "sharp"
+    assert router.route("write me a long poem", max_loss=0.02).model == "plain"
+    assert router.route("prove that two is prime", max_loss=0.2).model == "plain"
+    assert router.route("prove that two is prime", max_loss=0.1005, confidence=0.999).model == "sharp"
+    assert small(calibration=Calibration(risk=RISK), max_loss=0.2).route("prove that two is prime").model == "plain"
+    surer = small(calibration=Calibration(risk=RISK), max_loss=0.1005)
+    assert surer.route("prove that two is prime", confidence=0.5).model == "plain"
+    assert surer.route("prove that two is prime", confidence=0.999).model == "sharp"
+
+
+def test_a_loss_that_cannot_be_bounded_is_told() -> None:
+    router = small(calibration=Calibration(risk=replace(RISK, losses=[0.5, 0.5])))
+    decision = router.route("write me a long poem", max_loss=0.02)
+    assert decision.model == "sharp"
+    assert "no switch to a cheaper model was shown to lose so little: sharp answers" in decision.reasons
+    barred = router.route("write me a long poem", max_loss=0.02, allowed=["plain", "tiny"])
+    assert barred.model == "plain"
+    assert "the loss is bounded against sharp, which may not be chosen: the best one that may is" in barred.reasons
+
+
+def test_the_presets_are_those_of_the_benchmark() -> None:
+    router = small(calibration=Calibration(presets=make_presets(0.00039)))
+    assert router.presets["cheap"].usd_per_point == pytest.approx(0.000039)
+    assert router.route("prove that two is prime").model == "sharp"
+    assert router.route("prove that two is prime", prefer="cheap").model == "tiny"
+
+
+def test_many_prompts_are_decided_as_each_alone() -> None:
+    prompts = list(TAUGHT)
+    batch = small().route_many(prompts, prefer="quality")
+    assert list(batch) == [small().route(prompt, prefer="quality") for prompt in prompts]
+    assert batch.cost_usd == pytest.approx(sum(d.scores[d.model].cost_usd or 0 for d in batch))
+    assert batch.shadow_price_usd_per_point is None
+    assert len(small().route_many([])) == 0
+
+
+def test_a_budget_goes_where_it_buys_most() -> None:
+    # Prompts of mathematics and poems: from tiny (0.4, 0.001 USD) to plain 14 and 29 points for 0.004 USD, from there to
+    # sharp 40 points for 0.015 USD in mathematics, which is what of 0.03 USD the first steps leave.
+    router = small()
+    batch = router.route_many(["prove that two is prime", "write me a long poem"], budget_usd=0.026)
+    assert [decision.model for decision in batch] == ["sharp", "plain"]
+    assert batch.cost_usd == pytest.approx(0.025)
+    least = router.route_many(["prove that two is prime", "write me a long poem"], budget_usd=0.002)
+    assert [decision.model for decision in least] == ["tiny", "tiny"]
+    assert least.shadow_price_usd_per_point == pytest.approx(0.004 / 29)
+    with pytest.raises(InputError, match=r"give 0\.002 or more"):
+        router.route_many(["prove that two is prime", "write me a long poem"], budget_usd=0.0019)
+
+
 def test_a_cost_at_the_limit_is_allowed_and_one_over_it_excluded_with_the_reason() -> None:
     decision = small().route("go on", max_cost_usd=0.005)
     assert sorted(decision.ranking) == ["plain", "tiny"]
@@ -145,6 +213,13 @@ def test_when_all_are_excluded_the_error_names_every_model_with_its_reason_and_p
         (lambda: small().route("x", needs=None), "needs must be a collection of names"),
         (lambda: small().route("x", quality_floor=1.5), r"must be a number in \[0, 1\], was 1.5"),
         (lambda: small().route("x", quality_floor="high"), r"must be a number in \[0, 1\], was 'high'"),
+        (lambda: small().route("x", prefer="cheap", quality_floor=0.9), "set one of .*, were prefer, quality_floor"),
+        (lambda: small().route("x", cost_per_point=0), "cost_per_point must be a number above 0, was 0"),
+        (lambda: small().route("x", cost_per_point="1"), "cost_per_point must be a number above 0, was '1'"),
+        (lambda: small().route("x", max_loss=0.02), "needs a model folder that was trained on a benchmark with prompts"),
+        (lambda: small().route("x", confidence=0.9), "set max_loss, too"),
+        (lambda: small(calibration=Calibration(risk=RISK)).route("x", max_loss=True), "max_loss must be a number, was True"),
+        (lambda: small(calibration=Calibration(risk=RISK)).route("x", max_loss=2), r"max_loss must be in \[0, 1\], was 2"),
         (lambda: small().route("x", max_cost_usd=float("nan")), "not negative, was nan"),
         (lambda: small().route("x", max_cost_usd="1"), "not negative, was '1'"),
         (lambda: small().route(None), "must be a str or a list of messages"),

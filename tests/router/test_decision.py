@@ -1,4 +1,5 @@
 import json
+import math
 import re
 
 import pytest
@@ -21,7 +22,7 @@ def decide(
     names = [profile.name for profile in profiles]
     scores = ProfileTable(profiles, []).score(names, {"math": 1.0}, tokens=1, preference=preference)
     return RoutingDecision(
-        ranking=tuple(contextual(context(*scores.values(), quality_floor=preference.quality_floor))),
+        ranking=tuple(contextual(context(*scores.values(), preference=preference))),
         prediction=TaskPrediction(task="math", confidence=1.0, probabilities={"math": 1.0}, source="classifier"),
         scores=scores,
         strategy="contextual",
@@ -94,12 +95,33 @@ def test_the_choice_does_flip_at_those_floors(floor: float, chosen: str) -> None
     assert decide(Preference(quality_floor=floor)).model == chosen
 
 
+@pytest.mark.parametrize(
+    ("tolerance", "chosen", "told"),
+    [
+        (-math.inf, "big", "- a loss that may be larger, now -inf against big: mid"),
+        (0.09, "big", "- a tolerance of 0.100, now 0.090 against big: mid"),
+        (0.11, "mid", "- a tolerance of 0.200, now 0.110 against big: small"),
+        (0.21, "small", "Nothing in sight would have changed the choice."),
+    ],
+)
+def test_explain_names_the_tolerance_at_which_the_choice_flips(tolerance: float, chosen: str, told: str) -> None:
+    decision = decide(Preference(reference="big", tolerance=tolerance))
+    assert decision.model == chosen
+    assert told in decision.explain()
+
+
 def test_to_dict_is_json_and_an_infinite_price_is_none() -> None:
     decision = decide(Preference(usd_per_point=0.0003), reasons=("note",))
     told = json.loads(json.dumps(decision.to_dict(), allow_nan=False))
     assert told == decision.to_dict()
     assert (told["model"], told["ranking"][1:], told["reasons"]) == ("mid", ["small", "big", "hopeless"], ["note"])
-    assert told["preference"] == {"usd_per_point": 0.0003, "seconds_per_point": None, "quality_floor": None}
+    assert told["preference"] == {
+        "usd_per_point": 0.0003,
+        "seconds_per_point": None,
+        "quality_floor": None,
+        "reference": None,
+        "tolerance": None,
+    }
     assert told["prediction"] == {
         "task": "math",
         "confidence": 1.0,

@@ -1,6 +1,11 @@
+import math
+
+import numpy as np
 import pytest
 
-from router import PREFERENCES, Estimate, ModelProfile, ModelScore, Preference
+from router import Calibration, Estimate, ModelProfile, ModelScore, Preference
+from router.features import BUCKETS, SURFACE
+from router.heads import Features, Heads, PromptHeads
 from router.scoring import ProfileTable
 from tests.router.fakes import model
 
@@ -63,7 +68,7 @@ def test_an_unknown_cost_or_latency_counts_as_the_median_of_the_known_and_is_nam
 
 
 def test_where_no_cost_is_known_it_does_not_count_and_nothing_is_assumed() -> None:
-    scored = score(model("a"), preference=PREFERENCES["cheap"])["a"]
+    scored = score(model("a"), preference=Calibration().presets["cheap"])["a"]
     assert (scored.cost_usd, scored.latency_s, scored.assumed, scored.utility) == (None, None, frozenset(), 0.5)
 
 
@@ -98,7 +103,75 @@ def test_only_the_candidates_are_scored_in_their_order() -> None:
     assert table.score([], MIXED, tokens=1, preference=Preference()) == {}
 
 
-@pytest.mark.parametrize("wrong", [{"usd_per_point": 0}, {"seconds_per_point": -1}, {"quality_floor": 1.1}])
+def constant(*outputs: float) -> Heads:
+    n = len(outputs)
+    sizes = {"embedding": (2, n), "lexical": (BUCKETS, n), "surface": (len(SURFACE), n)}
+    return Heads(**{name: np.zeros(size, np.float32) for name, size in sizes.items()}, bias=np.array(outputs, np.float32))
+
+
+def shifted(
+    *profiles: ModelProfile,
+    quality: tuple[float, ...] = (0, 0),
+    cost: tuple[float, ...] = (0, 0),
+    p: dict[str, float] | None = None,
+    trust: float = 1.0,
+    told: bool = True,
+) -> dict[str, ModelScore]:
+    """Scores where prompts themselves count in mathematics alone."""
+    heads = PromptHeads(
+        models=tuple(profile.name for profile in profiles),
+        quality=constant(*quality),
+        cost=constant(*cost),
+        quality_tasks=frozenset({"math"}),
+        cost_tasks=frozenset({"math"}),
+    )
+    table = ProfileTable(profiles, ["math", "coding"], heads=heads)
+    features = Features.of("any", np.zeros(2, np.float32)) if told else None
+    names = [profile.name for profile in profiles]
+    return table.score(names, p or {"math": 1.0}, tokens=500, preference=Preference(), features=features, trust=trust)
+
+
+def test_a_shift_multiplies_the_odds_of_a_good_answer_and_scales_the_error_with_the_slope() -> None:
+    scored = shifted(DEAR, CHEAP, quality=(math.log(1 / 3), math.log(2)))
+    assert scored["dear"].quality == pytest.approx(0.75)  # odds of 9 become 3
+    assert scored["dear"].stderr == pytest.approx(0.04 * (0.75 * 0.25) / (0.9 * 0.1))
+    assert scored["cheap"].quality == pytest.approx(0.75)  # odds of 1.5 become 3
+    assert scored["cheap"].shift == pytest.approx(math.log(2))
+
+
+def test_a_ratio_multiplies_the_cost() -> None:
+    told, untold = shifted(DEAR, CHEAP, cost=(math.log(3), 0)), shifted(DEAR, CHEAP)
+    assert told["dear"].cost_usd == pytest.approx(3 * (untold["dear"].cost_usd or 0))
+    assert told["cheap"].cost_usd == untold["cheap"].cost_usd
+
+
+def test_prompts_count_as_far_as_their_task_heeds_them_and_as_they_speak_for_themselves() -> None:
+    assert shifted(DEAR, CHEAP, quality=(2, 0), p={"math": 0.25, "coding": 0.75})["dear"].shift == pytest.approx(0.5)
+    assert shifted(DEAR, CHEAP, quality=(2, 0), p={"coding": 1.0})["dear"].shift == 0
+    assert shifted(DEAR, CHEAP, quality=(2, 0), trust=0.25)["dear"].shift == pytest.approx(0.5)
+    assert shifted(DEAR, CHEAP, quality=(2, 0), told=False) == shifted(DEAR, CHEAP, quality=(0, 0))
+
+
+def test_no_prompt_moves_a_model_without_bounds() -> None:
+    far = shifted(DEAR, CHEAP, quality=(1e6, -1e6), cost=(1e6, -1e6))
+    assert (far["dear"].shift, far["cheap"].shift) == (4, -4)
+    assert 0 < far["cheap"].quality < far["dear"].quality < 1
+    assert far["dear"].cost_usd == pytest.approx(0.011 * math.exp(3))
+
+
+def test_the_scores_of_a_batch_are_those_of_its_prompts() -> None:
+    table = ProfileTable([DEAR, CHEAP], ["math", "coding"])
+    p = np.array([[0.75, 0.25], [0.0, 1.0]])
+    quality = table.expected_quality(p)
+    cost = table.expected_cost_usd(p, tokens=np.array([[500], [10]]))
+    alone = score(DEAR, CHEAP)
+    assert quality[0] == pytest.approx([alone["dear"].quality, alone["cheap"].quality])
+    assert cost[0] == pytest.approx([alone["dear"].cost_usd, alone["cheap"].cost_usd])
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"usd_per_point": 0}, {"seconds_per_point": -1}, {"quality_floor": 1.1}, {"tolerance": math.nan}]
+)
 def test_a_preference_out_of_range_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must be"):
         Preference(**wrong)

@@ -8,6 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from router.classifier import CONTINUES, softmax
 from router.encoder import OnnxEncoder
 from router.features import SURFACE
+from router.heads import Features
 from router.keywords import KeywordRules
 from training import classifier
 from training.classifier import (
@@ -92,7 +93,7 @@ def test_training_and_serving_compute_the_same_logits(
 ) -> None:
     parts = {part: fit_path(features, targets, (3.0,), 3, part)[0] for part in PARTS}
     heads = mix_heads(parts, {"embedding": 0.6, "words": 0.4})
-    served = [heads.logits(text, vector) for text, vector in zip(texts, encoder.encode(texts), strict=True)]
+    served = [heads.apply(Features.of(text, vector)) for text, vector in zip(texts, encoder.encode(texts), strict=True)]
     assert head_logits(heads, features) == pytest.approx(np.array(served, np.float64), abs=1e-4)
 
 

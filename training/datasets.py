@@ -7,14 +7,21 @@ import gzip
 import hashlib
 import math
 import zlib
+from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING, Any, overload
+
+import numpy as np
 
 from router.classifier import CONTINUES
 from router.errors import RouterError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 TASKS = (
     "coding", "math", "reasoning", "qa", "extraction", "summarization", "classification",
@@ -87,6 +94,7 @@ class Result:
         task: Empty where the classifier has to tell it from `prompt`.
         prompt: Empty for an aggregate over `n` prompts.
         benchmark: Which benchmark.
+        group: What must stay on one side of a split with `prompt`; empty: the prompt alone.
         n: Prompts behind the score; 1 for a prompt, None for an aggregate that does not say.
         cost_usd: USD per prompt.
         input_tokens: Per prompt.
@@ -99,11 +107,165 @@ class Result:
     task: str = ""
     prompt: str = ""
     benchmark: str = ""
+    group: str = ""
     n: float | None = None
     cost_usd: float | None = None
     input_tokens: float | None = None
     output_tokens: float | None = None
     latency_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Results(Sequence[Result]):
+    """A benchmark's rows as columns, for there may be millions; reads as a sequence of `Result`.
+
+    Attributes:
+        models: Names, and
+        tasks: names, and
+        benchmarks: names, and
+        prompts: texts that the rows' codes stand for, each once, in the order of first appearance.
+        groups: Of each prompt: what must stay on one side of a split with it; empty: the prompt alone.
+        model: Shape (rows,): index into `models`.
+        task: Shape (rows,): index into `tasks`; −1 where the row names none.
+        benchmark: Shape (rows,): index into `benchmarks`.
+        prompt: Shape (rows,): index into `prompts`; −1 of an aggregate.
+        score: Shape (rows,), in [0, 1].
+        n: Shape (rows,), as are those below: prompts behind the score; NaN where unknown, as below.
+        cost_usd: USD per prompt.
+        input_tokens: Per prompt.
+        output_tokens: Per prompt.
+        latency_s: Seconds per prompt.
+    """
+
+    models: tuple[str, ...]
+    tasks: tuple[str, ...]
+    benchmarks: tuple[str, ...]
+    prompts: tuple[str, ...]
+    groups: tuple[str, ...]
+    model: NDArray[np.int32]
+    task: NDArray[np.int32]
+    benchmark: NDArray[np.int32]
+    prompt: NDArray[np.int32]
+    score: NDArray[np.float64]
+    n: NDArray[np.float64]
+    cost_usd: NDArray[np.float64]
+    input_tokens: NDArray[np.float64]
+    output_tokens: NDArray[np.float64]
+    latency_s: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, rows: Iterable[Result]) -> Results:
+        """Return rows as columns.
+
+        Raises:
+            ValueError: If one prompt is in two groups.
+        """
+        columns = _Columns()
+        for row in rows:
+            known = (row.n, row.cost_usd, row.input_tokens, row.output_tokens, row.latency_s)
+            numbers = [math.nan if value is None else value for value in known]
+            columns.add(row.model, row.task, row.benchmark, columns.place(row.prompt, row.group), (row.score, *numbers))
+        return columns.finish()
+
+    def take(self, rows: NDArray[np.integer[Any]] | NDArray[np.bool_]) -> Results:
+        """Return the rows of an index or a mask, in its order; names and texts are kept, and so are the codes."""
+        names = {name: getattr(self, name) for name in ("models", "tasks", "benchmarks", "prompts", "groups")}
+        return Results(**names, **{name: getattr(self, name)[rows] for name in (*_CODES, *_MEASURES)})
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    @overload
+    def __getitem__(self, index: int) -> Result: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Results: ...
+
+    def __getitem__(self, index: int | slice) -> Result | Results:
+        if isinstance(index, slice):
+            return self.take(np.arange(len(self))[index])
+        task, prompt = int(self.task[index]), int(self.prompt[index])
+        numbers = {name: float(getattr(self, name)[index]) for name in _MEASURES[1:]}
+        return Result(
+            model=self.models[self.model[index]],
+            score=float(self.score[index]),
+            task=self.tasks[task] if task >= 0 else "",
+            prompt=self.prompts[prompt] if prompt >= 0 else "",
+            benchmark=self.benchmarks[self.benchmark[index]],
+            group=self.groups[prompt] if prompt >= 0 else "",
+            **{name: None if math.isnan(value) else value for name, value in numbers.items()},
+        )
+
+
+_CODES = ("model", "task", "benchmark", "prompt")
+_MEASURES = ("score", "n", "cost_usd", "input_tokens", "output_tokens", "latency_s")
+
+
+@dataclass(slots=True)
+class _Columns:
+    """The columns of `Results` while they grow: numbers row after row, no object of a row is kept."""
+
+    models: dict[str, int] = field(default_factory=dict)
+    tasks: dict[str, int] = field(default_factory=dict)
+    benchmarks: dict[str, int] = field(default_factory=dict)
+    prompts: dict[str, int] = field(default_factory=dict)
+    groups: list[str] = field(default_factory=list)
+    codes: array[int] = field(default_factory=lambda: array("i"))
+    measures: array[float] = field(default_factory=lambda: array("d"))
+
+    def place(self, prompt: str, group: str) -> int:
+        """Return the prompt's code; −1 where there is none.
+
+        Raises:
+            ValueError: If the prompt is in another group already.
+        """
+        if not prompt:
+            return -1
+        code = self.prompts.setdefault(prompt, len(self.groups))
+        if code == len(self.groups):
+            self.groups.append(group)
+        elif group and not self.groups[code]:
+            self.groups[code] = group
+        elif group and group != self.groups[code]:
+            raise ValueError(
+                f"group of one prompt must be the same in all its rows, was {self.groups[code]!r} and {group!r}; correct one"
+            )
+        return code
+
+    def add(self, model: str, task: str, benchmark: str, prompt: int, measures: Iterable[float]) -> None:
+        """Append a row; `measures` in the order of `_MEASURES`, NaN where unknown."""
+        codes = (
+            self.models.setdefault(model, len(self.models)),
+            self.tasks.setdefault(task, len(self.tasks)) if task else -1,
+            self.benchmarks.setdefault(benchmark, len(self.benchmarks)),
+            prompt,
+        )
+        self.codes.extend(codes)
+        self.measures.extend(measures)
+
+    def finish(self) -> Results:
+        """Return the columns."""
+        codes = np.asarray(self.codes, np.int32).reshape(-1, len(_CODES))
+        measures = np.asarray(self.measures, np.float64).reshape(-1, len(_MEASURES))
+        model, task, benchmark, prompt = np.ascontiguousarray(codes.T)
+        score, n, cost_usd, input_tokens, output_tokens, latency_s = np.ascontiguousarray(measures.T)
+        return Results(
+            models=tuple(self.models),
+            tasks=tuple(self.tasks),
+            benchmarks=tuple(self.benchmarks),
+            prompts=tuple(self.prompts),
+            groups=tuple(self.groups),
+            model=model,
+            task=task,
+            benchmark=benchmark,
+            prompt=prompt,
+            score=score,
+            n=n,
+            cost_usd=cost_usd,
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            latency_s=latency_s,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +290,7 @@ class BenchmarkSet:
         sha256: Hash of the file.
     """
 
-    results: tuple[Result, ...]
+    results: Results
     facts: Mapping[str, ModelFacts]
     sha256: str
 
@@ -232,7 +394,9 @@ def read_conversations(path: Path, *, tasks: Sequence[str] | None = TASKS) -> Pr
 
 
 def read_benchmark(path: Path, *, tasks: Sequence[str] | None = TASKS) -> BenchmarkSet:
-    """Read `model,score` with `task` or `prompt`, and what else of the layout in `data/README.md` is there.
+    """Read a long or a wide table of the layouts in `data/README.md`, told apart by the header, as a stream.
+
+    Held in memory are each prompt once and 64 bytes a row.
 
     Args:
         path: As for `read_prompts`.
@@ -242,22 +406,18 @@ def read_benchmark(path: Path, *, tasks: Sequence[str] | None = TASKS) -> Benchm
         DatasetError: As for `read_prompts`.
     """
     problems = _Problems(path)
-    results: list[Result] = []
-    facts: dict[str, dict[str, str]] = {}
-    prompts: dict[str, str] = {}  # one string for a prompt that many models answered
-    for number, record in read_table(path, required=("model", "score")):
-        if text := record.get("prompt"):
-            record["prompt"] = prompts.setdefault(text, text)
-        result = _read_result(number, record, tasks, problems)
-        if result is None:
-            continue
-        results.append(result)
-        _gather_facts(number, record, facts.setdefault(result.model, {}), problems)
+    rows = _read_fields(path, required=_required_of_benchmark)
+    _, header = next(rows)
+    sheet = _Sheet(header, tasks, problems)
+    add = _wide_rows(sheet) if _is_wide(header) else _long_rows(sheet)
+    for number, texts in rows:
+        add(number, texts)
     problems.raise_any()
+    results = sheet.columns.finish()
     if not results:
         raise DatasetError(f"{path} must have at least one result below its header; add rows")
-    made = {model: _make_facts(values) for model, values in facts.items()}
-    return BenchmarkSet(results=tuple(results), facts=made, sha256=hash_file(path))
+    made = {model: _make_facts(sheet.facts.get(model, {})) for model in results.models}
+    return BenchmarkSet(results=results, facts=made, sha256=hash_file(path))
 
 
 def hash_file(path: Path) -> str:
@@ -273,6 +433,14 @@ def escape_formula(text: str) -> str:
 
 def read_table(path: Path, *, required: Iterable[str]) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield each record with its number (the header is row 1), streamed."""
+    rows = _read_fields(path, required=lambda _: required)
+    _, header = next(rows)
+    for number, texts in rows:
+        yield number, dict(zip(header, texts, strict=True))
+
+
+def _read_fields(path: Path, *, required: Callable[[Sequence[str]], Iterable[str]]) -> Iterator[tuple[int, list[str]]]:
+    """Yield the fields of each row with its number, the header's first; `required` names columns that it must have."""
     previous = csv.field_size_limit(MAX_FIELD_CHARS)
     number = 1
     try:
@@ -280,17 +448,18 @@ def read_table(path: Path, *, required: Iterable[str]) -> Iterator[tuple[int, di
             reader = csv.reader(stream, strict=True)
             header = [name.strip() for name in next(reader, [])]
             _check_encoding(path, 1, header)
-            _check_header(path, header, required)
-            for number, fields in enumerate(reader, start=2):
-                if not fields:  # a blank line
+            _check_header(path, header, required(header))
+            yield 1, header
+            for number, texts in enumerate(reader, start=2):
+                if not texts:  # a blank line
                     continue
-                if len(fields) != len(header):
+                if len(texts) != len(header):
                     raise DatasetError(
-                        f"{path} row {number}: must have {len(header)} fields as the header, has {len(fields)}; "
+                        f"{path} row {number}: must have {len(header)} fields as the header, has {len(texts)}; "
                         "quote fields that contain commas or line breaks"
                     )
-                _check_encoding(path, number, fields)
-                yield number, dict(zip(header, fields, strict=True))
+                _check_encoding(path, number, texts)
+                yield number, texts
     except OSError as error:
         raise DatasetError(f"{path} cannot be read: {error.strerror or error}; name an existing CSV file") from error
     except csv.Error as error:
@@ -310,10 +479,13 @@ def _open(path: Path) -> IO[str]:
     return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
-def _check_encoding(path: Path, number: int, fields: Iterable[str]) -> None:
+def _check_encoding(path: Path, number: int, texts: Iterable[str]) -> None:
     """Refuse bytes that were not UTF-8, which `surrogateescape` let through so that their row is known."""
+    joined = "".join(texts)
+    if joined.isascii():
+        return
     try:
-        "".join(fields).encode()
+        joined.encode()
     except UnicodeEncodeError as error:
         raise DatasetError(f"{path} row {number}: must be UTF-8; save it as UTF-8") from error
 
@@ -354,32 +526,119 @@ def _read_prompt_row(
     )
 
 
-def _read_result(number: int, record: Mapping[str, str], tasks: Sequence[str] | None, problems: _Problems) -> Result | None:
-    model, task, prompt = record["model"].strip(), record.get("task", "").strip(), record.get("prompt", "")
-    before = problems.count
-    if not model:
-        problems.add(number, "model must not be empty; fill it in or remove the row")
-    if not task and not prompt.strip():
-        problems.add(number, "a row must have a task or a prompt; fill one in")
-    if task:
-        _check_task(number, task, tasks, problems)
-    _check_nul(number, record, problems)
-    score = _read_number(number, "score", record["score"], problems)
-    if score is None and problems.count == before:
-        problems.add(number, "score must not be empty; fill it in or remove the row")
-    if score is not None and score > 1:
-        problems.add(number, f"score must be in [0, 1], was {record['score']}; divide it by its maximum")
-    numbers = {
-        name: _read_number(number, name, record.get(name, ""), problems)
-        for name in ("n", "cost_usd", "input_tokens", "output_tokens", "latency_s")
-    }
-    if numbers["n"] == 0:
-        problems.add(number, "n must be above 0, was 0; leave it empty where it is not known, or remove the row")
-    if problems.count > before or score is None:
-        return None
-    if prompt:
-        numbers["n"] = 1.0
-    return Result(model=model, score=score, task=task, prompt=prompt, benchmark=record.get("benchmark", ""), **numbers)
+_COST = "|total_cost"
+_RESPONSE = "|model_response"
+_USAGE = _MEASURES[2:]
+_NO_TOKENS_NOR_TIME = (math.nan,) * 3
+
+
+def _is_wide(header: Sequence[str]) -> bool:
+    return "model" not in header and "score" not in header and bool(_wide_models(header))
+
+
+def _wide_models(header: Iterable[str]) -> tuple[str, ...]:
+    """Return the models of a wide table: those whose cost or response a column holds."""
+    told = [name.removesuffix(_COST).removesuffix(_RESPONSE) for name in header if name.endswith((_COST, _RESPONSE))]
+    return tuple(dict.fromkeys(filter(None, told)))
+
+
+def _required_of_benchmark(header: Sequence[str]) -> tuple[str, ...]:
+    if not _is_wide(header):
+        return ("model", "score")
+    return tuple(column for model in _wide_models(header) for column in (model, model + _COST))
+
+
+def _picker(header: Sequence[str], names: Sequence[str]) -> Callable[[list[str]], tuple[str, ...]]:
+    """Return what picks a row's fields by the columns' names; a column that is missing is empty."""
+    places = {name: place for place, name in enumerate(header)}
+    pick = itemgetter(*(places.get(name, len(header)) for name in names))
+    return lambda texts: pick([*texts, ""])
+
+
+@dataclass(slots=True)
+class _Sheet:
+    """A benchmark file while it is read, and what its rows have in common whatever the layout."""
+
+    header: Sequence[str]
+    tasks: Sequence[str] | None
+    problems: _Problems
+    columns: _Columns = field(default_factory=_Columns)
+    facts: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def check(self, number: int, task: str, prompt: str, texts: Sequence[str]) -> None:
+        if not task and not prompt.strip():
+            self.problems.add(number, "a row must have a task or a prompt; fill one in")
+        if task and task not in self.columns.tasks:
+            _check_task(number, task, self.tasks, self.problems)
+        if "\0" in "".join(texts):
+            _check_nul(number, dict(zip(self.header, texts, strict=True)), self.problems)
+
+    def place(self, number: int, prompt: str, group: str) -> int:
+        try:
+            return self.columns.place(prompt, group.strip())
+        except ValueError as error:
+            self.problems.add(number, str(error))
+            return -1
+
+
+_AddRow = Callable[[int, list[str]], None]
+
+
+def _long_rows(sheet: _Sheet) -> _AddRow:
+    """Return what adds a row of one model on one prompt or task."""
+    pick = _picker(sheet.header, ("model", "score", "task", "prompt", "benchmark", "group", "n", *_USAGE))
+    pick_facts = _picker(sheet.header, _FACTS) if set(_FACTS) & set(sheet.header) else None
+    last_facts: dict[str, tuple[str, ...]] = {}  # of each model's last row with any, to pass over the same again
+    problems = sheet.problems
+
+    def add(number: int, texts: list[str]) -> None:
+        before = problems.count
+        model, score, task, prompt, benchmark, group, n, *usage = pick(texts)
+        model, task = model.strip(), task.strip()
+        if not model:
+            problems.add(number, "model must not be empty; fill it in or remove the row")
+        sheet.check(number, task, prompt, texts)
+        value = _read_score(number, "score", score, problems)
+        if math.isnan(value) and problems.count == before:
+            problems.add(number, "score must not be empty; fill it in or remove the row")
+        measures = [value, _read_n(number, n, problems)]
+        measures += [_read_number(number, name, text, problems) for name, text in zip(_USAGE, usage, strict=True)]
+        if problems.count > before:
+            return
+        if prompt:
+            measures[1] = 1.0
+        sheet.columns.add(model, task, benchmark, sheet.place(number, prompt, group), measures)
+        if pick_facts and last_facts.get(model) != (facts := pick_facts(texts)):
+            last_facts[model] = facts
+            _gather_facts(number, model, facts, sheet.facts.setdefault(model, {}), problems)
+
+    return add
+
+
+def _wide_rows(sheet: _Sheet) -> _AddRow:
+    """Return what adds a row of all models on one prompt; one that has no score was not measured."""
+    pick = _picker(sheet.header, ("task", "prompt", "eval_name", "group"))
+    models = _wide_models(sheet.header)
+    places = [(name, sheet.header.index(name), name + _COST, sheet.header.index(name + _COST)) for name in models]
+    problems = sheet.problems
+
+    def add(number: int, texts: list[str]) -> None:
+        before = problems.count
+        task, prompt, benchmark, group = pick(texts)
+        task = task.strip()
+        sheet.check(number, task, prompt, texts)
+        cells = [
+            (name, _read_score(number, name, texts[at], problems), _read_number(number, cost, texts[cost_at], problems))
+            for name, at, cost, cost_at in places
+        ]
+        if problems.count > before:
+            return
+        place, n = sheet.place(number, prompt, group), 1.0 if prompt else math.nan
+        for model, score, cost_usd in cells:
+            if not math.isnan(score):
+                sheet.columns.add(model, task, benchmark, place, (score, n, cost_usd, *_NO_TOKENS_NOR_TIME))
+
+    return add
 
 
 def _split(text: str) -> tuple[str, ...]:
@@ -399,41 +658,53 @@ def _check_nul(number: int, record: Mapping[str, str], problems: _Problems) -> N
         problems.add(number, f"fields must not contain NUL characters, found in {held}; remove them")
 
 
-def _read_number(number: int, name: str, text: str, problems: _Problems) -> float | None:
-    """Read a number that is finite and not negative; None where the field is empty or wrong."""
-    if not text.strip():
-        return None
+def _read_score(number: int, name: str, text: str, problems: _Problems) -> float:
+    score = _read_number(number, name, text, problems)
+    if score > 1:
+        problems.add(number, f"{name} must be in [0, 1], was {text}; divide it by its maximum")
+    return score
+
+
+def _read_n(number: int, text: str, problems: _Problems) -> float:
+    n = _read_number(number, "n", text, problems)
+    if n == 0:
+        problems.add(number, "n must be above 0, was 0; leave it empty where it is not known, or remove the row")
+    return n
+
+
+def _read_number(number: int, name: str, text: str, problems: _Problems) -> float:
+    """Read a number that is finite and not negative; NaN where the field is empty or wrong."""
+    if not text or text.isspace():
+        return math.nan
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if math.isfinite(value) and value >= 0:
+    if 0 <= value < math.inf:
         return value
     problems.add(
         number, f"{name} must be a finite number that is not negative, was {text[:40]!r}; correct it or leave it empty"
     )
-    return None
+    return math.nan
 
 
 _NUMERIC_FACTS = ("input_usd_per_mtok", "output_usd_per_mtok", "context_window")
 _FACTS = ("provider", *_NUMERIC_FACTS, "capabilities", "source")
 
 
-def _gather_facts(number: int, record: Mapping[str, str], facts: dict[str, str], problems: _Problems) -> None:
+def _gather_facts(number: int, model: str, texts: Iterable[str], facts: dict[str, str], problems: _Problems) -> None:
     """Keep a model's facts; they may stand in one of its rows or in all, but must agree (`source` is that of the first)."""
-    for name in _FACTS:
-        value = record.get(name, "").strip()
-        known = facts.get(name, "")
+    for name, text in zip(_FACTS, texts, strict=True):
+        value, known = text.strip(), facts.get(name, "")
         if value and known and value != known and name != "source":
             problems.add(
-                number,
-                f"{name} of {record['model']} must be the same in all its rows, was {known!r} and {value!r}; correct one",
+                number, f"{name} of {model} must be the same in all its rows, was {known!r} and {value!r}; correct one"
             )
         elif value and not known:
             facts[name] = value
             if name in _NUMERIC_FACTS:
                 figure = _read_number(number, name, value, problems)
-                if name == "context_window" and figure is not None and figure < 1:
+                if name == "context_window" and figure < 1:
                     problems.add(number, f"context_window must be at least 1, was {value}; correct it or leave it empty")
 
 

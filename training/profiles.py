@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from router.types import Estimate, ModelProfile
-from training.datasets import ModelFacts, Result
+from training.datasets import ModelFacts, Result, Results
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,6 +23,8 @@ _WEAK_VARIANCE = 1.0
 # Before anything is known, models differ by 0.15, and so do tasks; counts as much as one of them.
 _USUAL_VARIANCE = 0.15**2
 _MAX_BETWEEN = 1.0
+_COST_PRIOR = 5.0
+_USAGE = ("cost_usd", "output_tokens", "latency_s")
 _ROUNDING = 1e-9
 _EM_ROUNDS = 100
 
@@ -83,7 +85,7 @@ class Levels:
 
 
 def learn_profiles(
-    results: Sequence[Result],
+    results: Sequence[Result] | Results,
     facts: Mapping[str, ModelFacts],
     tasks: Sequence[str],
     *,
@@ -109,18 +111,18 @@ def learn_profiles(
         task_probabilities: Turns n prompts into an array of shape (n, len(tasks)), for the rows that name no task.
 
     Raises:
-        ValueError: If rows name no task and there is nothing to tell it.
+        ValueError: If rows name a task that is not among `tasks`, or none and there is nothing to tell it.
     """
-    weighted = list(_weigh(results, tasks, task_probabilities))
-    cells = _gather_cells(weighted)
+    rows = results if isinstance(results, Results) else Results.of(results)
+    occurring, first = np.unique(rows.model, return_index=True)
+    codes = occurring[np.argsort(first)].tolist()
+    models = tuple(rows.models[code] for code in codes)
+    cells, usage = _sum_up(rows, tasks, task_probabilities)
     measured = _pool_benchmarks(cells) if cells else {}
-    models = tuple(dict.fromkeys(result.model for result in results))
     levels = fit_levels(measured, models=models, tasks=tasks)
     return [
-        _make_profile(
-            model, facts.get(model, ModelFacts()), tasks, measured, levels, [w for w in weighted if w[0].model == model]
-        )
-        for model in models
+        _make_profile(model, facts.get(model, ModelFacts()), tasks, measured, levels, usage[:, code])
+        for model, code in zip(models, codes, strict=True)
     ]
 
 
@@ -197,37 +199,72 @@ def _fit_between(
     return high
 
 
-def _weigh(
-    results: Sequence[Result], tasks: Sequence[str], task_probabilities: TaskProbabilities | None
-) -> Iterable[tuple[Result, str, float]]:
-    """Yield each result with a task and its weight: the row's own, or all with the classifier's probabilities."""
-    unlabelled = tuple(dict.fromkeys(result.prompt for result in results if not result.task))
-    soft: dict[str, NDArray[np.float64]] = {}
-    if unlabelled:
-        if task_probabilities is None:
-            raise ValueError(
-                f"{len(unlabelled)} prompts name no task and there is no classifier to tell it; name their tasks"
-            )
-        soft = dict(zip(unlabelled, task_probabilities(unlabelled), strict=True))
-    for result in results:
-        if result.task:
-            yield result, result.task, result.n or ASSUMED_N
-        else:
-            yield from ((result, task, float(p)) for task, p in zip(tasks, soft[result.prompt], strict=True))
+def _sum_up(
+    rows: Results, tasks: Sequence[str], task_probabilities: TaskProbabilities | None
+) -> tuple[list[Cell], NDArray[np.float64]]:
+    """Average the scores of each model, task and benchmark, and sum up usage.
+
+    A row counts for its own task with its n, or for all of them with the classifier's probabilities.
+
+    Returns:
+        The cells; less than one prompt's worth is no evidence. Usage, shape (of `_USAGE`, models, tasks, 2): its weighted
+        sum and the weight, over the rows where it is known.
+    """
+    hard = _own_tasks(rows, tasks)
+    soft = _soft_tasks(rows, tasks, task_probabilities)
+    n = np.where(np.isnan(rows.n), ASSUMED_N, rows.n)
+    pairs, pair = np.unique(rows.model.astype(np.int64) * len(rows.benchmarks) + rows.benchmark, return_inverse=True)
+    cells: list[Cell] = []
+    usage = np.zeros((len(_USAGE), len(rows.models), len(tasks), 2))
+    for place, task in enumerate(tasks):
+        those = np.flatnonzero((hard == place) | (hard < 0))
+        weight = n[those]
+        unsure = np.flatnonzero(hard[those] < 0)
+        weight[unsure] = soft[rows.prompt[those[unsure]], place]
+        sums = _sum_by(pair[those], rows.score[those], weight, len(pairs))
+        for which in np.flatnonzero(sums[:, 1] >= 1 - _ROUNDING).tolist():
+            model, benchmark = (int(i) for i in divmod(pairs[which], len(rows.benchmarks)))
+            names = {"model": rows.models[model], "task": task, "benchmark": rows.benchmarks[benchmark]}
+            cells.append(Cell(**names, mean=float(sums[which, 0] / sums[which, 1]), n=float(sums[which, 1])))
+        for what, name in enumerate(_USAGE):
+            usage[what, :, place] = _sum_by(rows.model[those], getattr(rows, name)[those], weight, len(rows.models))
+    return cells, usage
 
 
-def _gather_cells(weighted: Iterable[tuple[Result, str, float]]) -> list[Cell]:
-    """Average the results of each model, task and benchmark; less than one prompt's worth is no evidence."""
-    sums: dict[tuple[str, str, str], list[float]] = defaultdict(lambda: [0.0, 0.0])
-    for result, task, weight in weighted:
-        total = sums[result.model, task, result.benchmark]
-        total[0] += weight * result.score
-        total[1] += weight
-    return [
-        Cell(model=model, task=task, benchmark=benchmark, mean=total / n, n=n)
-        for (model, task, benchmark), (total, n) in sums.items()
-        if n >= 1 - _ROUNDING
-    ]
+def _sum_by(
+    codes: NDArray[np.integer[Any]], values: NDArray[np.float64], weights: NDArray[np.float64], size: int
+) -> NDArray[np.float64]:
+    """Return, of each code, the weighted sum of the values that are known and their weight, shape (size, 2)."""
+    known = np.flatnonzero(~np.isnan(values))
+    codes, values, weights = codes[known], values[known], weights[known]
+    return np.stack([np.bincount(codes, values * weights, size), np.bincount(codes, weights, size)], axis=1)
+
+
+def _own_tasks(rows: Results, tasks: Sequence[str]) -> NDArray[np.int64]:
+    """Return the place of each row's own task in `tasks`; −1 where it names none."""
+    occurring = np.unique(rows.task[rows.task >= 0]).tolist()
+    unknown = [rows.tasks[code] for code in occurring if rows.tasks[code] not in tasks]
+    if unknown:
+        raise ValueError(
+            f"results must be of the tasks {', '.join(tasks)}, were of {', '.join(unknown)}, too; leave those out"
+        )
+    places = np.full(len(rows.tasks) + 1, -1)  # the last is where the code −1 leads to
+    places[occurring] = [tasks.index(rows.tasks[code]) for code in occurring]
+    return np.asarray(places[rows.task], np.int64)
+
+
+def _soft_tasks(rows: Results, tasks: Sequence[str], task_probabilities: TaskProbabilities | None) -> NDArray[np.float64]:
+    """Return each prompt's probability of each task, shape (prompts, tasks); 0 where all its rows name theirs."""
+    asked = np.unique(rows.prompt[rows.task < 0])
+    soft = np.zeros((len(rows.prompts) if len(asked) else 0, len(tasks)))
+    if not len(asked):
+        return soft
+    if asked[0] < 0:
+        raise ValueError("a result must have a task or a prompt, one has neither; name its task")
+    if task_probabilities is None:
+        raise ValueError(f"{len(asked)} prompts name no task and there is no classifier to tell it; name their tasks")
+    soft[asked] = task_probabilities(tuple(rows.prompts[code] for code in asked.tolist()))
+    return soft
 
 
 def _pool_benchmarks(cells: Sequence[Cell]) -> dict[tuple[str, str], tuple[float, float, float]]:
@@ -284,36 +321,42 @@ def _make_profile(
     tasks: Sequence[str],
     measured: Mapping[tuple[str, str], tuple[float, float, float]],
     levels: Levels,
-    weighted: Sequence[tuple[Result, str, float]],
+    usage: NDArray[np.float64],
 ) -> ModelProfile:
     quality = {
         task: estimate_quality(measured.get((model, task)), levels.predict(model, task), levels.between) for task in tasks
     }
-    lengths = {
-        task: mean
-        for task in tasks
-        if (mean := _mean((result.output_tokens, weight) for result, named, weight in weighted if named == task)) is not None
-    }
+    costs, lengths, seconds = usage
+    by_task = zip(tasks, map(_mean, lengths), strict=True)
     return ModelProfile(
         name=model,
         provider=facts.provider,
         quality=quality,
         input_usd_per_mtok=facts.input_usd_per_mtok,
         output_usd_per_mtok=facts.output_usd_per_mtok,
-        output_tokens=lengths,
-        cost_usd=_mean((result.cost_usd, weight) for result, _, weight in weighted),
-        latency_s=_mean((result.latency_s, weight) for result, _, weight in weighted),
+        output_tokens={task: length for task, length in by_task if length is not None},
+        cost_usd=_mean(costs.sum(axis=0)),
+        cost_usd_by_task=_shrink_costs(tasks, costs),
+        latency_s=_mean(seconds.sum(axis=0)),
         context_window=facts.context_window,
         capabilities=facts.capabilities,
         source=facts.source,
     )
 
 
-def _mean(pairs: Iterable[tuple[float | None, float]]) -> float | None:
-    """Return the weighted mean of what is known."""
-    known = [(value, weight) for value, weight in pairs if value is not None and weight > 0]
-    total = sum(weight for _, weight in known)
-    return sum(value * weight for value, weight in known) / total if known else None
+def _shrink_costs(tasks: Sequence[str], costs: NDArray[np.float64]) -> dict[str, float]:
+    """Return mean costs by task where any is known, each with the mean of all as so many prompts more."""
+    mean = _mean(costs.sum(axis=0))
+    if mean is None:
+        return {}
+    by_task = zip(tasks, costs.tolist(), strict=True)
+    return {task: (total + _COST_PRIOR * mean) / (n + _COST_PRIOR) for task, (total, n) in by_task if n > 0}
+
+
+def _mean(sums: NDArray[np.float64]) -> float | None:
+    """Return a weighted sum over its weight; None where nothing is known."""
+    total, weight = sums.tolist()
+    return total / weight if weight > 0 else None
 
 
 def _clip(value: float) -> float:

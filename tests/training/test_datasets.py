@@ -4,12 +4,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from training.datasets import (
     MAX_FIELD_CHARS,
     DatasetError,
     ModelFacts,
+    Result,
+    Results,
     escape_formula,
     hash_file,
     read_benchmark,
@@ -54,7 +57,29 @@ BROKEN_RESULTS = {
         "model,task,score,provider\na,qa,.5,X\na,math,.5,Y\n", "row 3", "the same in all its rows, was 'X' and 'Y'", "; ",
     ),
     "a window of no token": ("model,task,score,context_window\na,qa,.5,0.5\n", "row 2", "context_window", "; "),
+    "NUL": ("model,task,score,x\na,qa,1,b\0\n", "row 2", "NUL characters, found in ['x']", "remove them"),
+    "not UTF-8": (b"model,task,score\na,qa,1\nb\xe9,qa,1\n", "row 3", "must be UTF-8", "save it"),
+    "two groups": ("model,prompt,score,group\na,p,1,g\nb,p,1,\nc,p,1,h\n", "row 4", "was 'g' and 'h'", "correct one"),
+    "facts that disagree later": (
+        "model,task,score,provider\na,qa,.5,X\na,qa,.5,X\nb,qa,.5,Y\na,math,.5,Y\n", "row 5", "'X' and 'Y'", "; ",
+    ),
 }  # fmt: skip
+BROKEN_WIDE = {
+    "header only": ("prompt,a,a|total_cost\n", "", "at least one result", "add rows"),
+    "nothing measured": ("prompt,a,a|total_cost\np,,\n", "", "at least one result", "add rows"),
+    "no cost": ("prompt,a,a|total_cost,b,b|model_response\np,1,0,1,x\n", "row 1", "['b|total_cost'] are missing", "add"),
+    "no score": ("prompt,a,a|total_cost,b|total_cost\np,1,0,0\n", "row 1", "columns ['b'] are missing", "add them"),
+    "duplicate header": ("prompt,a,a,a|total_cost\np,1,1,0\n", "row 1", "repeated: ['a']", "rename"),
+    "score above 1": ("prompt,a,a|total_cost\np,85,0\n", "row 2", "a must be in [0, 1], was 85", "divide it"),
+    "NaN": ("prompt,a,a|total_cost\np,nan,0\n", "row 2", "a must be a finite number", "was 'nan'; correct it"),
+    "negative cost": ("prompt,a,a|total_cost\np,1,-2\n", "row 2", "a|total_cost must be a finite number", "was '-2'"),
+    "neither task nor prompt": ("prompt,a,a|total_cost\n,1,0\n", "row 2", "must have a task or a prompt", "fill one in"),
+    "unknown task": ("prompt,task,a,a|total_cost\np,cooding,1,0\n", "row 2", "'cooding' is unknown", "--own-tasks"),
+    "NUL": ("prompt,a,a|total_cost,a|model_response\np,1,0,b\0\n", "row 2", "found in ['a|model_response']", "remove"),
+    "two groups": ("prompt,group,a,a|total_cost\np,g,1,0\np,h,1,0\n", "row 3", "was 'g' and 'h'", "correct one"),
+    "ragged row": ("prompt,a,a|total_cost\np,1\n", "row 2", "must have 3 fields", "quote fields"),
+    "no pair": ("prompt,a,b\np,1,1\n", "row 1", "columns ['model', 'score'] are missing", "add them"),
+}
 BROKEN_CONVERSATIONS = {
     "no turn of a user": (
         "conversation_id,role,content,task\n1,system,hi,\n",
@@ -68,6 +93,7 @@ BROKEN_CONVERSATIONS = {
 }
 BROKEN = [pytest.param(read_prompts, *case, id=f"prompts: {name}") for name, case in BROKEN_PROMPTS.items()]
 BROKEN += [pytest.param(read_benchmark, *case, id=f"results: {name}") for name, case in BROKEN_RESULTS.items()]
+BROKEN += [pytest.param(read_benchmark, *case, id=f"wide: {name}") for name, case in BROKEN_WIDE.items()]
 BROKEN += [
     pytest.param(read_conversations, *case, id=f"conversations: {name}") for name, case in BROKEN_CONVERSATIONS.items()
 ]
@@ -170,6 +196,49 @@ def test_facts_may_stand_in_one_row_only(tmp_path: Path) -> None:
     able = frozenset({"tools", "vision"})
     known = ModelFacts(provider="P", input_usd_per_mtok=1.5, context_window=128_000, capabilities=able, source="first")
     assert list(facts.items()) == [("b", known), ("a", ModelFacts())]
+
+
+def test_results_read_as_the_rows_they_were_made_of() -> None:
+    rows = [
+        Result(model="a", prompt="p", score=0.1, benchmark="x", group="g", n=1, cost_usd=0.3, output_tokens=7),
+        Result(model="b", task="qa", score=1.0, n=40, latency_s=0.7),
+        Result(model="a", task="math", prompt="q", score=0.0, input_tokens=3),
+        Result(model="b", prompt="p", score=0.5, group="g", n=1),
+    ]
+    results = Results.of(rows)
+    assert (list(results), len(results), results[-1], bool(Results.of([]))) == (rows, 4, rows[3], False)
+    assert (results.models, results.prompts, results.groups) == (("a", "b"), ("p", "q"), ("g", ""))
+    assert (list(results[1:3]), list(results.take(np.array([3, 0])))) == (rows[1:3], [rows[3], rows[0]])
+    assert list(results.take(results.task >= 0)) == rows[1:3]
+    with pytest.raises(IndexError):
+        results[4]
+
+
+def test_a_prompt_is_in_the_group_that_any_of_its_rows_names(tmp_path: Path) -> None:
+    content = "model,prompt,score,group\na,p,1,\nb,p,1, g\na,q,1,\nc,p,1,\n"
+    results = read_benchmark(write(tmp_path, "b.csv", content)).results
+    assert (results.prompts, results.groups) == (("p", "q"), ("g", ""))
+    assert [row.group for row in results] == ["g", "g", "", "g"]
+
+
+def test_a_wide_table_reads_as_the_long_one(tmp_path: Path) -> None:
+    wide = (
+        "sample_id,prompt,eval_name,a,big/b,a|model_response,big/b|model_response,a|total_cost,big/b|total_cost,"
+        "oracle_model_to_route_to\n"
+        "s.1,['hi'],mmlu,0.25,1.0,[],[],0.5,2,big/b\n"
+        "s.2,there,grade,,0.0,,[],,,big/b\n"
+    )
+    long = "model,prompt,score,benchmark,cost_usd\na,['hi'],0.25,mmlu,0.5\nbig/b,['hi'],1,mmlu,2\nbig/b,there,0,grade,\n"
+    read, same = read_benchmark(write(tmp_path, "w.csv", wide)), read_benchmark(write(tmp_path, "l.csv", long))
+    assert list(read.results) == list(same.results)
+    assert read.facts == same.facts == {"a": ModelFacts(), "big/b": ModelFacts()}
+
+
+def test_a_wide_table_may_name_tasks_and_groups(tmp_path: Path) -> None:
+    content = "prompt,task,group,a,a|total_cost\np, qa,g,1,0\n,math,,.5,\n"
+    first, second = read_benchmark(write(tmp_path, "w.csv", content)).results
+    assert (first.task, first.group, first.n, first.cost_usd) == ("qa", "g", 1, 0)
+    assert (second.task, second.prompt, second.n, second.cost_usd) == ("math", "", None, None)
 
 
 @pytest.mark.parametrize("content", ["prompt,task\na,qa\n", 'prompt,task\n"a,qa\n', "prompt\na\n"])

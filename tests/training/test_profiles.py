@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.datasets import ModelFacts, Result
+from training.datasets import ModelFacts, Result, Results
 from training.profiles import Cell, estimate_quality, fit_levels, learn_profiles
 
 
@@ -112,6 +112,31 @@ def test_costs_seconds_and_tokens_are_means_over_prompts() -> None:
     assert profile.output_tokens == {"qa": pytest.approx(200.0)}
     assert (profile.provider, profile.input_usd_per_mtok, profile.output_usd_per_mtok) == ("P", 2.0, None)
     assert (profile.context_window, profile.capabilities) == (100, frozenset({"tools"}))
+
+
+def test_usage_of_rows_without_a_task_counts_by_the_classifiers_probabilities() -> None:
+    rows = [answer("a", "p", 1, output_tokens=100.0, cost_usd=0.5), answer("a", "q", 1, output_tokens=300.0, cost_usd=0.1)]
+    table = {"p": [0.25, 0.75], "q": [0.75, 0.25]}
+    profile = learn_profiles(rows, {}, ("qa", "math"), task_probabilities=lambda some: np.array([table[p] for p in some]))[0]
+    assert profile.output_tokens == {"qa": pytest.approx(250.0), "math": pytest.approx(150.0)}
+    assert profile.cost_usd == pytest.approx(0.3)
+
+
+def test_columns_and_rows_teach_the_same_whatever_else_the_columns_name() -> None:
+    rows = [result(m, t, s, 50, b) for m, s in [("b", 0.2), ("a", 0.9)] for t in ("qa", "math") for b in ("x", "y")]
+    unused = [result("z", "coding", 0.5, benchmark="w"), answer("y", "p", 1)]
+    columns = Results.of([*unused, *rows]).take(np.arange(2, 10))
+    assert learn_profiles(columns, {}, ("qa", "math")) == learn_profiles(rows, {}, ("qa", "math"))
+
+
+def test_a_task_that_is_not_asked_for_is_refused() -> None:
+    with pytest.raises(ValueError, match="must be of the tasks qa, were of math, too; leave those out"):
+        learn_profiles([result("a", "qa", 0.5), result("a", "math", 0.5)], {}, ("qa",))
+
+
+def test_a_row_with_neither_task_nor_prompt_is_refused() -> None:
+    with pytest.raises(ValueError, match="must have a task or a prompt"):
+        learn_profiles([result("a", "", 0.5)], {}, ("qa",), task_probabilities=lambda some: np.ones((len(some), 1)))
 
 
 @pytest.mark.parametrize("other", ["a", "b"], ids=["one model alone", "no task shared"])

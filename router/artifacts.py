@@ -33,6 +33,7 @@ ENVIRONMENT_VARIABLE = "LLM_ROUTER_MODEL"
 MANIFEST = "manifest.json"
 CLASSIFIER = "classifier.safetensors"
 QUALITY = "quality.safetensors"
+REFERENCE = "reference.safetensors"
 PROFILES = "profiles.json"
 KEYWORDS = "keywords.json"
 REPORT = "report.md"
@@ -45,6 +46,7 @@ SIZE_CAPS: Mapping[str, int] = {
     MANIFEST: _MIB,
     CLASSIFIER: 64 * _MIB,
     QUALITY: 256 * _MIB,
+    REFERENCE: 16 * _MIB,
     PROFILES: 8 * _MIB,
     KEYWORDS: 8 * _MIB,
     REPORT: 8 * _MIB,
@@ -228,7 +230,9 @@ def load_artifact(folder: Path, *, sha256: str | None = None, on_error: Literal[
     problems: list[str] = []
     classifier, rules, heads = None, default_rules(), None
     try:
-        reader.read(REPORT)
+        for path in (REPORT, REFERENCE):  # what only people and the pipeline look at must be sound, too
+            if path == REPORT or path in reader.entries:
+                reader.read(path)
         rules = _parse(reader.read(KEYWORDS), KeywordRules, KEYWORDS)
         classifier = _load_classifier(reader)
         heads = _load_heads(reader)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -62,6 +63,23 @@ class Calibration:
 UNCALIBRATED = Calibration()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    """What to expect of models, in arrays of shape (…, models).
+
+    Attributes:
+        quality: In [0, 1].
+        cost_usd: USD; NaN where nothing is known.
+        quality_by_task: Before the prompt itself was heeded.
+        shift: How much that moved it, in logits.
+    """
+
+    quality: NDArray[np.float64]
+    cost_usd: NDArray[np.float64]
+    quality_by_task: NDArray[np.float64]
+    shift: NDArray[np.float64]
+
+
 class ProfileTable:
     """The profiles as arrays, made once; scores all models in some microseconds.
 
@@ -80,10 +98,11 @@ class ProfileTable:
         self._output_tokens = _output_tokens(profiles, self.tasks)
         self._input_usd = _column([profile.input_usd_per_mtok for profile in profiles]) / 1e6
         self._output_usd = _column([profile.output_usd_per_mtok for profile in profiles]) / 1e6
-        self._measured_usd = _column([profile.cost_usd for profile in profiles])
+        self._measured_usd = _measured_usd(profiles, self.tasks)
         self._latency_s = _column([profile.latency_s for profile in profiles])
-        self._heads = None if heads is None else heads.arrange(self.names)
+        arranged = None if heads is None else heads.arrange(self.names)
         heeded = (frozenset[str](), frozenset[str]()) if heads is None else (heads.quality_tasks, heads.cost_tasks)
+        self._heads = arranged
         self._heeds_quality, self._heeds_cost = (np.array([t in tasks for t in self.tasks], np.float64) for tasks in heeded)
 
     def score(
@@ -100,7 +119,7 @@ class ProfileTable:
         """Score models for a prompt.
 
         quality(m) = Σ_t p(t) · quality(m, t), over all tasks, so that an unsure prediction hedges by itself, moved by what
-        the prompt itself says where heads were learnt (`move_quality`);
+        the prompt itself says where heads were learnt (`expect`);
         utility(m) = quality(m) − 0.01 · cost(m) / usd_per_point − 0.01 · seconds(m) / seconds_per_point.
 
         Args:
@@ -114,13 +133,13 @@ class ProfileTable:
         """
         rows = [self._row[name] for name in candidates]
         p = np.array([probabilities.get(task, 0.0) for task in self.tasks])
-        quality, stderr = self._quality @ p, np.sqrt(self._variance @ p**2)
-        cost, shift = self.expected_cost_usd(p, tokens=tokens), np.zeros(len(self.names))
-        if self._heads is not None and features is not None:
-            shift = trust * self._heads.quality.apply(features).astype(np.float64)
-            before, (quality, shift) = quality, self.move_quality(quality, p, shift)
-            stderr *= _slope(quality) / _slope(before)
-            cost = self.move_cost(cost, p, trust * self._heads.cost.apply(features).astype(np.float64))
+        if self._heads is None or features is None:
+            expected = self.expect(p, tokens=tokens)
+        else:
+            said, dearer = self._heads.quality.apply(features), self._heads.cost.apply(features)
+            expected = self.expect(p, tokens=tokens, shift=trust * said, log_ratio=trust * dearer)
+        quality, cost, shift = expected.quality, expected.cost_usd, expected.shift
+        stderr = np.sqrt(self._variance @ p**2) * _slope(quality) / _slope(expected.quality_by_task)
         quality, stderr, shift = quality[rows], stderr[rows], shift[rows]
         cost, cost_assumed = _fill(cost[rows])
         known = self._latency_s[rows]
@@ -146,45 +165,49 @@ class ProfileTable:
             for name, row, quality_m, stderr_m, utility, cost_usd, latency_s, cost_guessed, latency_guessed, shift_m in terms
         }
 
-    def expected_quality(self, p: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return what the tasks alone say, shape (…, models), of probabilities of shape (…, `self.tasks`)."""
-        return np.asarray(p @ self._quality.T, np.float64)
+    def expect(
+        self,
+        p: NDArray[np.float64],
+        *,
+        tokens: int | NDArray[np.int64],
+        shift: NDArray[np.floating[Any]] | float = 0.0,
+        log_ratio: NDArray[np.floating[Any]] | float = 0.0,
+    ) -> Expectation:
+        """Return what to expect of all models, for one prompt or for many at once.
 
-    def move_quality(
-        self, quality: NDArray[np.float64], p: NDArray[np.float64], shift: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Move qualities by what prompts themselves say: σ(logit(quality) + shift), as in item response theory.
-
-        On the scale of logits an easy prompt lifts weak models most but never above strong ones that are as apt for it.
-
-        Args:
-            quality: What the tasks say, shape (…, models).
-            p: Probability of each of `self.tasks`, shape (…, tasks).
-            shift: In logits, shape (…, models).
-
-        Returns:
-            The qualities, and the shifts as they counted: bounded, and as far as the tasks are such that heed them.
-        """
-        counted = np.clip(shift, -_MOST_SHIFT, _MOST_SHIFT) * (p @ self._heeds_quality)[..., None]
-        bounded = np.clip(quality, _LEAST_QUALITY, 1 - _LEAST_QUALITY)
-        return np.where(counted == 0, quality, 1 / (1 + (1 / bounded - 1) * np.exp(-counted))), counted
-
-    def move_cost(
-        self, cost_usd: NDArray[np.float64], p: NDArray[np.float64], log_ratio: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """Multiply costs by what prompts themselves say; arguments and bounds as for `move_quality`."""
-        counted = np.clip(log_ratio, -_MOST_LOG_RATIO, _MOST_LOG_RATIO) * (p @ self._heeds_cost)[..., None]
-        return np.asarray(cost_usd * np.exp(counted), np.float64)
-
-    def expected_cost_usd(self, p: NDArray[np.float64], *, tokens: int | NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return USD, shape (…, models), by list price, else as measured, else NaN.
+        quality = σ(logit(Σ_t p(t) · quality(t)) + shift), as in item response theory: on the scale of logits an easy prompt
+        lifts weak models most, but never above strong ones that are as apt for it; cost = cost by task · exp(log_ratio).
+        Both moves are bounded, and count as far as the tasks are such that heed them.
 
         Args:
             p: Probability of each of `self.tasks`, shape (…, tasks).
             tokens: Size of the prompt; of several, shape (…, 1).
+            shift: What prompts themselves say of quality, in logits, shape (…, models).
+            log_ratio: What they say of cost, shape (…, models).
         """
+        by_task = p @ self._quality.T
+        counted = np.clip(shift, -_MOST_SHIFT, _MOST_SHIFT) * (p @ self._heeds_quality)[..., None]
+        bounded = np.clip(by_task, _LEAST_QUALITY, 1 - _LEAST_QUALITY)
         by_price = tokens * self._input_usd + (p @ self._output_tokens.T) * self._output_usd
-        return np.where(np.isnan(by_price), self._measured_usd, by_price)
+        cost = np.where(np.isnan(by_price), p @ self._measured_usd.T, by_price)
+        ratio = np.clip(log_ratio, -_MOST_LOG_RATIO, _MOST_LOG_RATIO) * (p @ self._heeds_cost)[..., None]
+        return Expectation(
+            quality=np.where(counted == 0, by_task, 1 / (1 + (1 / bounded - 1) * np.exp(-counted))),
+            cost_usd=cost * np.exp(ratio),
+            quality_by_task=by_task,
+            shift=counted + np.zeros_like(by_task),
+        )
+
+    def heeding(self, heads: PromptHeads) -> ProfileTable:
+        """Return the table with other heads."""
+        table = copy(self)
+        table._heed(heads)
+        return table
+
+    def _heed(self, heads: PromptHeads | None) -> None:
+        self._heads = None if heads is None else heads.arrange(self.names)
+        heeded = (frozenset[str](), frozenset[str]()) if heads is None else (heads.quality_tasks, heads.cost_tasks)
+        self._heeds_quality, self._heeds_cost = (np.array([t in tasks for t in self.tasks], np.float64) for tasks in heeded)
 
 
 def _quality_arrays(
@@ -211,6 +234,13 @@ def _output_tokens(profiles: Sequence[ModelProfile], tasks: Sequence[str]) -> ND
         habit = sum(own.values()) / len(own) if own else fleet
         table[i] = [own.get(task, habit) for task in tasks]
     return table
+
+
+def _measured_usd(profiles: Sequence[ModelProfile], tasks: Sequence[str]) -> NDArray[np.float64]:
+    """Return measured USD by model and task, NaN where nothing is known; what is lacking is the model's mean."""
+    own = [math.nan if profile.cost_usd is None else profile.cost_usd for profile in profiles]
+    rows = [[p.cost_usd_by_task.get(task, mean) for task in tasks] for p, mean in zip(profiles, own, strict=True)]
+    return np.array(rows, np.float64).reshape(len(profiles), len(tasks))
 
 
 def _column(values: Sequence[float | None]) -> NDArray[np.float64]:

@@ -56,7 +56,8 @@ class ModelProfile:
         input_usd_per_mtok: List price in USD per million input tokens; None where unknown.
         output_usd_per_mtok: The same for output tokens.
         output_tokens: Mean length of an answer by task, in tokens.
-        cost_usd: Mean measured cost of one prompt in USD; stands in where there are no list prices.
+        cost_usd: Mean measured cost of one prompt in USD; stands in where there are no list prices, as does
+        cost_usd_by_task: the same by task, where it is known.
         latency_s: Mean measured seconds to a whole answer; None where unknown.
         context_window: Tokens that prompt and answer may have together; None where unknown.
         capabilities: What it can do besides text, such as `vision`, `tools`, `reasoning`.
@@ -71,6 +72,7 @@ class ModelProfile:
     output_usd_per_mtok: float | None = None
     output_tokens: Mapping[str, float] = field(default_factory=dict)
     cost_usd: float | None = None
+    cost_usd_by_task: Mapping[str, float] = field(default_factory=dict)
     latency_s: float | None = None
     context_window: int | None = None
     capabilities: frozenset[str] = frozenset()
@@ -85,6 +87,8 @@ class ModelProfile:
             _non_negative(name, getattr(self, name))
         for task, tokens in self.output_tokens.items():
             _non_negative(f"output_tokens[{task!r}]", tokens)
+        for task, usd in self.cost_usd_by_task.items():
+            _non_negative(f"cost_usd_by_task[{task!r}]", usd)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

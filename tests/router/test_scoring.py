@@ -79,6 +79,11 @@ def test_a_measured_cost_stands_in_where_a_list_price_is_missing() -> None:
     assert score(both)["b"].cost_usd == pytest.approx(0.002)  # 500 prompt and 500 answer tokens
 
 
+def test_a_cost_measured_by_task_counts_by_its_probability_and_the_mean_where_it_lacks() -> None:
+    measured = model("a", cost_usd=0.02, cost_usd_by_task={"math": 0.04})
+    assert score(measured)["a"].cost_usd == pytest.approx(0.75 * 0.04 + 0.25 * 0.02)
+
+
 def test_a_task_a_profile_lacks_counts_as_the_mean_of_those_it_has_with_their_largest_error() -> None:
     lacking = ModelProfile(
         name="a", quality={"x": Estimate(mean=0.2, stderr=0.1, n=1), "y": Estimate(mean=0.6, stderr=0.3, n=1)}
@@ -162,11 +167,11 @@ def test_no_prompt_moves_a_model_without_bounds() -> None:
 def test_the_scores_of_a_batch_are_those_of_its_prompts() -> None:
     table = ProfileTable([DEAR, CHEAP], ["math", "coding"])
     p = np.array([[0.75, 0.25], [0.0, 1.0]])
-    quality = table.expected_quality(p)
-    cost = table.expected_cost_usd(p, tokens=np.array([[500], [10]]))
+    many = table.expect(p, tokens=np.array([[500], [10]]), shift=np.ones((2, 2)))
     alone = score(DEAR, CHEAP)
-    assert quality[0] == pytest.approx([alone["dear"].quality, alone["cheap"].quality])
-    assert cost[0] == pytest.approx([alone["dear"].cost_usd, alone["cheap"].cost_usd])
+    assert many.quality[0] == pytest.approx([alone["dear"].quality, alone["cheap"].quality])
+    assert many.cost_usd[0] == pytest.approx([alone["dear"].cost_usd, alone["cheap"].cost_usd])
+    assert many.quality.shape == many.cost_usd.shape == many.shift.shape == (2, 2)
 
 
 @pytest.mark.parametrize(

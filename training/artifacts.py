@@ -18,9 +18,12 @@ from router import __version__
 from router.artifacts import (
     CLASSIFIER,
     ENCODER_FILES,
+    HEAD_BLOCKS,
     KEYWORDS,
     MANIFEST,
     PROFILES,
+    QUALITY,
+    REFERENCE,
     REPORT,
     SIZE_CAPS,
     FileEntry,
@@ -29,12 +32,14 @@ from router.artifacts import (
     load_artifact,
 )
 from router.encoder import OnnxEncoder
+from router.heads import PromptHeads
 from router.keywords import KeywordRules
 from router.types import ModelProfile
 from training.classifier import FOLDS, FittedClassifier
 from training.datasets import DatasetError
+from training.drift import Reference, to_arrays
 from training.evaluate import Quality, TaskQuality
-from training.report import table_qualities, table_tasks
+from training.report import table_evidence, table_qualities, table_tasks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,6 +62,8 @@ class Training:
         qualities: The classifier's, held out, and the baselines' on the same folds.
         tasks: Of each task, held out.
         notes: What a reader should know of the data.
+        reference: What prompts looked like, for comparing later ones with.
+        heads: What prompts themselves say of the models; None where no task heeds them.
     """
 
     manifest: Manifest
@@ -64,6 +71,8 @@ class Training:
     qualities: Sequence[Quality]
     tasks: Sequence[TaskQuality]
     notes: Sequence[str]
+    reference: Reference
+    heads: PromptHeads | None = None
 
 
 def check_replaceable(out: Path) -> None:
@@ -107,12 +116,16 @@ def write_artifact(
         (folder / "encoder").mkdir(parents=True)
         for path in ENCODER_FILES:
             shutil.copyfile(source / Path(path).name, folder / path)
-        arrays = _to_arrays(fitted, encoder)
-        (folder / CLASSIFIER).write_bytes(save(arrays))
+        arrays = {CLASSIFIER: _to_arrays(fitted, encoder), REFERENCE: to_arrays(training.reference)}
+        if training.heads is not None:
+            arrays[QUALITY] = _heads_to_arrays(training.heads)
+        for path, tensors in arrays.items():
+            (folder / path).write_bytes(save(tensors))
         (folder / PROFILES).write_bytes(_to_json(training.profiles))
         (folder / KEYWORDS).write_bytes(_to_json(rules))
         (folder / REPORT).write_text(write_report(training), encoding="utf-8")
-        entries = [_describe_file(folder, path, arrays) for path in sorted(SIZE_CAPS) if path != MANIFEST]
+        written = [path for path in sorted(SIZE_CAPS) if (folder / path).is_file()]
+        entries = [_describe_file(folder, path, arrays.get(path, {})) for path in written]
         (folder / MANIFEST).write_bytes(_to_json(msgspec.structs.replace(training.manifest, files=entries)))
         load_artifact(folder)
         if out.exists():
@@ -131,28 +144,55 @@ def _to_arrays(fitted: FittedClassifier, encoder: OnnxEncoder) -> dict[str, NDAr
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()} | {"canaries": encoder.encode(CANARIES)}
 
 
-def _describe_file(folder: Path, path: str, arrays: Mapping[str, NDArray[np.float32]]) -> FileEntry:
+def _heads_to_arrays(heads: PromptHeads) -> dict[str, NDArray[np.float32]]:
+    layers = {"quality": heads.quality, "cost": heads.cost}
+    arrays = {f"{kind}.{block}": getattr(layer, block) for kind, layer in layers.items() for block in HEAD_BLOCKS}
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+
+def _describe_file(folder: Path, path: str, arrays: Mapping[str, NDArray[Any]]) -> FileEntry:
     content = (folder / path).read_bytes()
     return FileEntry(
         path=path,
         size=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
-        tensors=describe_arrays(arrays) if path == CLASSIFIER else {},
+        tensors=describe_arrays(arrays),
     )
 
 
 def _to_json(value: Any) -> bytes:
-    """Return pretty JSON whose bytes depend on nothing but the value: floats to six places, sets in order."""
+    """Return pretty JSON whose bytes depend on nothing but the value: floats to six digits, sets in order."""
     plain = _round(msgspec.to_builtins(value, order="deterministic"))
     return msgspec.json.format(msgspec.json.encode(plain), indent=1) + b"\n"
 
 
 def _round(value: Any) -> Any:
     if isinstance(value, float):
-        return round(value, 6)
+        return float(f"{value:.6g}")
     if isinstance(value, dict):
         return {key: _round(item) for key, item in value.items()}
     return [_round(item) for item in value] if isinstance(value, list) else value
+
+
+def _tell_heads(manifest: Manifest) -> list[str]:
+    lines = []
+    if manifest.heads is not None:
+        lines = [
+            "## What prompts say beyond their task",
+            "",
+            "Of prompts held out, 5 folds by group: what heeding the prompt itself gains over the table of tasks, in the",
+            "log-loss of quality (nats) and in half the squared logarithm of the ratio of cost, with 95 % bootstrap",
+            "intervals; kept where the lower end is above 0.",
+            "",
+            *table_evidence(manifest.heads),
+            "",
+        ]
+    if manifest.usd_per_point is not None:
+        told = (
+            f"`balanced` pays {manifest.usd_per_point:.3g} USD for a point of quality, `cheap` a tenth of that: at the knee"
+        )
+        lines += ["## The dial", "", f"{told} of the curve of expected quality and cost.", ""]
+    return lines
 
 
 def write_report(training: Training) -> str:
@@ -188,6 +228,7 @@ def write_report(training: Training) -> str:
         "Expected quality per task with standard error and the number of scored prompts behind it (0: inferred from the",
         "model's level and the task's) stands in `profiles.json`.",
         "",
+        *_tell_heads(manifest),
         "## Limits",
         "",
         "- Prompts of another kind than the training ones are classified worse than the table says: measure on your own.",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from router.artifacts import HeadsRecord, TaskEvidence
 from training.evaluate import Evaluation, Quality, TaskQuality
 
 _CONFUSIONS = 10
@@ -91,6 +92,22 @@ def to_markdown(evaluation: Evaluation, title: str) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def table_evidence(record: HeadsRecord) -> list[str]:
+    """Return a Markdown table of what heeding prompts is worth, by task."""
+    lines = ["| task | prompts | quality | kept | cost | kept |", "|---|---|---|---|---|---|"]
+    for task in dict.fromkeys([*record.quality, *record.cost]):
+        both = [by.get(task) for by in (record.quality, record.cost)]
+        n = next(found.n for found in both if found)
+        lines.append(f"| {task} | {n:.0f} | {' | '.join(map(_tell_evidence, both))} |")
+    return lines
+
+
+def _tell_evidence(found: TaskEvidence | None) -> str:
+    if found is None:
+        return "unknown | no"
+    return f"{found.gain:.3f} [{found.low:.3f}, {found.high:.3f}] | {'yes' if found.kept else 'no'}"
 
 
 def table_qualities(qualities: Sequence[Quality]) -> list[str]:

@@ -79,6 +79,7 @@ from training.outcomes import pivot
 from training.outliers import texts_without_request
 from training.profiles import learn_profiles
 from training.quality import FEWEST_PROMPTS, Lessons, learn_of_prompts
+from training.routing.judge import Judgement, judge_folder
 from training.served import Featurize, PromptTable, Reading, count_tokens, expect_with, make_tabulate, read_as_served
 
 if TYPE_CHECKING:
@@ -313,6 +314,44 @@ def evaluate_folder(
         baselines |= {name: list(predict(known, rows)) for name, predict in predict_by.items()}
     evaluation = evaluate(predictions, rows, baselines=baselines, seed=seed)
     return evaluation, {"router": [prediction.task for prediction in predictions]} | baselines
+
+
+def evaluate_routing(
+    model: Path,
+    benchmark: Path,
+    *,
+    train_on: Path | None = None,
+    seed: int = 0,
+    jobs: int = -1,
+    cache: Path | None = None,
+    progress: Progress = iter,
+) -> Judgement:
+    """Say whether routing by a model folder pays on a benchmark; see `training.routing.judge`.
+
+    Args:
+        model: The folder.
+        benchmark: CSV of benchmark results with prompts.
+        train_on: Another, which baselines learn of; None: of this one, each fifth held out in turn.
+        seed: Of folds and bootstrap.
+        jobs: See `train`.
+        cache: See `train`.
+        progress: See `train`.
+
+    Raises:
+        DatasetError: If a file breaks its rules, or too few prompts have a score of every model.
+        ArtifactError: If the folder is damaged.
+    """
+    artifact = load_artifact(model)
+    tasks = [label for label in artifact.manifest.labels if label != CONTINUES]
+    return judge_folder(
+        artifact,
+        read_benchmark(benchmark, tasks=tasks),
+        partial(featurize, encoder=OnnxEncoder.load(model / "encoder"), cache=cache, progress=progress),
+        name=benchmark.name,
+        train_on=read_benchmark(train_on, tasks=tasks) if train_on else None,
+        seed=seed,
+        jobs=jobs,
+    )
 
 
 def _in_context(row: LabelledPrompt, text: str) -> Prompt:

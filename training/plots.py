@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _DARK = 0.5
 _MOST_NUMBERED = 30
-_INK, _ACCENT, _FAINT = "#222222", "#1f77b4", "#999999"
+INK, ACCENT, FAINT = "#222222", "#1f77b4", "#999999"
 
 
 def plot_evaluation(evaluation: Evaluation, title: str) -> Figure:
@@ -61,17 +61,17 @@ def _draw_confusion(axes: Axes, evaluation: Evaluation) -> None:
         return
     for (row, column), count in np.ndenumerate(counts):
         if count:
-            colour = "white" if shares[row, column] > _DARK else _INK
+            colour = "white" if shares[row, column] > _DARK else INK
             axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
 
 
 def _draw_calibration(axes: Axes, evaluation: Evaluation) -> None:
     bins, error = evaluation.calibration, evaluation.calibration_error
-    axes.plot([0, 1], [0, 1], color=_FAINT, linestyle="--", label="calibrated")
-    axes.plot([b.confidence for b in bins], [b.accuracy for b in bins], color=_ACCENT)
+    axes.plot([0, 1], [0, 1], color=FAINT, linestyle="--", label="calibrated")
+    axes.plot([b.confidence for b in bins], [b.accuracy for b in bins], color=ACCENT)
     sizes = [20 + 400 * b.n / evaluation.n for b in bins]
     axes.scatter(
-        [b.confidence for b in bins], [b.accuracy for b in bins], s=sizes, color=_ACCENT, label="router (area: prompts)"
+        [b.confidence for b in bins], [b.accuracy for b in bins], s=sizes, color=ACCENT, label="router (area: prompts)"
     )
     axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="confidence", ylabel="accuracy")
     axes.set_title(f"Calibration: expected error {error}")
@@ -80,12 +80,12 @@ def _draw_calibration(axes: Axes, evaluation: Evaluation) -> None:
 
 def _draw_risk_coverage(axes: Axes, evaluation: Evaluation) -> None:
     points = evaluation.risk_coverage
-    axes.plot([p.n / evaluation.n for p in points], [p.accuracy for p in points], color=_ACCENT, marker=".", label="router")
-    for quality, colour in zip(evaluation.qualities[1:], ("#d62728", "#2ca02c", "#9467bd", _FAINT), strict=False):
+    axes.plot([p.n / evaluation.n for p in points], [p.accuracy for p in points], color=ACCENT, marker=".", label="router")
+    for quality, colour in zip(evaluation.qualities[1:], ("#d62728", "#2ca02c", "#9467bd", FAINT), strict=False):
         axes.axhline(quality.accuracy.value, color=colour, linestyle=":", label=f"{quality.name}, of all")
     unsure = evaluation.deciders.get("default")
     if unsure:
-        axes.axvline(1 - unsure.n / evaluation.n, color=_INK, linewidth=0.8, label="beyond: unsure")
+        axes.axvline(1 - unsure.n / evaluation.n, color=INK, linewidth=0.8, label="beyond: unsure")
     axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="coverage: share of the prompts, the surest first", ylabel="accuracy")
     axes.set_title("Risk and coverage")
     axes.legend(loc="lower left")

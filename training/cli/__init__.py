@@ -11,6 +11,7 @@ from router.cli import USAGE, run
 from training.cli.data import check_data, published
 from training.cli.encoders import encoder
 from training.cli.evaluate import evaluate
+from training.cli.export import export
 from training.cli.train import train
 
 
@@ -20,7 +21,7 @@ def app() -> None:
     """Learn a router from two CSV files."""
 
 
-for command in (train, evaluate, check_data, encoder, published):
+for command in (train, evaluate, export, check_data, encoder, published):
     app.add_command(command)
 
 

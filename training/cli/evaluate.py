@@ -1,4 +1,4 @@
-"""`llm-router-train evaluate`: how often the task is told."""
+"""`llm-router-train evaluate`: how often the task is told, or whether routing pays."""
 
 from __future__ import annotations
 
@@ -21,17 +21,19 @@ if TYPE_CHECKING:
 @click.command()
 @path_option("--prompts", help="CSV of labelled prompts: prompt,task,…; may end in .gz.")
 @path_option("--conversations", help="Instead: CSV of conversations: conversation_id,role,content,task.")
+@path_option("--benchmark", help="Instead: CSV of benchmark results with prompts: says whether routing pays.")
 @path_option("--model", help="Model folder; default: $LLM_ROUTER_MODEL, else the shipped one.")
-@path_option("--train-on", help="CSV of labelled prompts that the baselines learn from.")
+@path_option("--train-on", help="CSV of labelled prompts, or of benchmark results, that the baselines learn from.")
 @click.option("--by", type=click.Choice(["task", "source"]), help="A table for each of them besides.")
 @own_tasks_option
 @seed_option
-@path_option("--out", help="Folder to write evaluation.json, .md and .png to; needs the extra `plots`.")
+@path_option("--out", help="Folder to write the figures, tables, pictures and a page to; needs the extra `plots`.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def evaluate(
     *,
     prompts: Path | None,
     conversations: Path | None,
+    benchmark: Path | None,
     model: Path | None,
     train_on: Path | None,
     by: str | None,
@@ -40,17 +42,23 @@ def evaluate(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Say how often a model folder tells the task of labelled prompts or of users' turns, beside baselines."""
+    """Say how often a model folder tells the task, or whether its routing pays on a benchmark; beside baselines."""
     from training.classifier import default_cache
     from training.datasets import TASKS, read_conversations, read_prompts, with_task
     from training.pipeline import evaluate_folder
     from training.report import to_json, write_evaluation
 
-    file = prompts or conversations
-    if file is None or (prompts and conversations):
-        raise click.UsageError("give one of --prompts and --conversations")
+    given_files = [file for file in (prompts, conversations, benchmark) if file]
+    if len(given_files) != 1:
+        raise click.UsageError("give one of --prompts, --conversations and --benchmark")
+    (file,) = given_files
     if out:
         import matplotlib  # noqa: F401 - missing, it should be told before the work
+    if benchmark:
+        if by or own_tasks:
+            raise click.UsageError("--by and --own-tasks are for --prompts; leave them out")
+        _evaluate_routing(benchmark, model or find_artifact(), train_on=train_on, seed=seed, out=out, as_json=as_json)
+        return
 
     tasks = None if own_tasks else TASKS
     given = (read_prompts if prompts else read_conversations)(file, tasks=tasks)
@@ -72,6 +80,25 @@ def evaluate(
         click.echo("\n".join(["", *tell_tasks(evaluation.tasks)]))
     elif by == "source" or conversations:
         click.echo("\n".join(_tell_sources(guesses, given.rows)))
+    for path in written:
+        click.echo(path)
+
+
+def _evaluate_routing(
+    benchmark: Path, model: Path, *, train_on: Path | None, seed: int, out: Path | None, as_json: bool
+) -> None:
+    from training.classifier import default_cache
+    from training.pipeline import evaluate_routing
+    from training.routing.report import to_json, to_text, write_routing
+
+    judgement = evaluate_routing(
+        model, benchmark, train_on=train_on, seed=seed, cache=default_cache(), progress=show_progress
+    )
+    written = write_routing(out, judgement.evaluation, notes=judgement.notes) if out else []
+    if as_json:
+        click.echo(to_json(judgement.evaluation, notes=judgement.notes))
+        return
+    click.echo("\n".join(to_text(judgement.evaluation, notes=judgement.notes)))
     for path in written:
         click.echo(path)
 

@@ -16,7 +16,7 @@ from router.scoring import Expectation, ProfileTable
 from training.evaluate import RESAMPLES
 from training.multitask import Problem, fit, fit_path, make_design, move, widen
 from training.outcomes import Outcomes, split_groups
-from training.served import PromptTable, Tabulate, expect
+from training.served import PromptTable, Tabulate, expect, join
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -277,6 +277,4 @@ def _hold_out(
         heeding = table if heads is None else table.heeding(heads)
         shift, log_ratio = (moved.get(target, zeros)[here] for target in _POSE)
         parts.append(expect(heeding, prompts.take(here), shift=shift, log_ratio=log_ratio))
-    order = np.argsort(np.concatenate([np.flatnonzero(folds == fold) for fold in range(len(tables))]))
-    names = ("quality", "cost_usd", "quality_by_task", "shift")
-    return Expectation(**{name: np.concatenate([getattr(part, name) for part in parts])[order] for name in names})
+    return join(parts, folds)

@@ -21,6 +21,7 @@ from training.profiles import learn_profiles
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_FIELDS = ("quality", "cost_usd", "quality_by_task", "shift")
 Featurize = Callable[[Sequence[str]], FeatureBlocks]
 # Makes the table of the models of some prompts' outcomes, those of a mask, and of whatever was measured without a prompt.
 Tabulate = Callable[["NDArray[np.bool_]"], ProfileTable]
@@ -113,6 +114,17 @@ def make_tabulate(benchmark: BenchmarkSet, outcomes: Outcomes, prompts: PromptTa
         return ProfileTable([known.get(name, ModelProfile(name=name)) for name in outcomes.models], prompts.tasks)
 
     return tabulate
+
+
+def take(expected: Expectation, rows: NDArray[np.bool_] | NDArray[np.int64]) -> Expectation:
+    """Return what is expected of some of the prompts."""
+    return Expectation(**{name: getattr(expected, name)[rows] for name in _FIELDS})
+
+
+def join(parts: Sequence[Expectation], folds: NDArray[np.int64]) -> Expectation:
+    """Return what is expected of all prompts; parts: of those of fold 0, 1, …, in the order of the prompts."""
+    back = np.argsort(np.argsort(folds, kind="stable"))
+    return Expectation(**{name: np.concatenate([getattr(part, name) for part in parts])[back] for name in _FIELDS})
 
 
 def expect(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from training.outcomes import Outcomes, pivot, split_groups
 from training.quality import FOLDS, learn_of_prompts
 from training.routing.evaluation import Dial, RoutingEvaluation, evaluate_routing, pick_pair, trace_dial
 from training.routing.routers import baseline_dials, cross_fit_dials
-from training.served import Featurize, PromptTable, Reading, expect_with, make_tabulate, read_as_served
+from training.served import Featurize, PromptTable, Reading, Tabulate, expect_with, join, make_tabulate, read_as_served
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -125,19 +125,15 @@ def cross_fit_router(
     """
     folds = split_groups(outcomes, min(FOLDS, len(set(outcomes.groups))), seed=seed)
     tabulate = make_tabulate(benchmark, outcomes, prompts)
-    parts: list[Expectation] = []
-    order: list[NDArray[np.int64]] = []
-    for fold in np.unique(folds):
-        here = folds == fold
-        parts.append(fit_and_expect(tabulate, outcomes, prompts, ~here, here, seed=seed, jobs=jobs))
-        order.append(np.flatnonzero(here))
-    back = np.argsort(np.concatenate(order))
-    fields = ("quality", "cost_usd", "quality_by_task", "shift")
-    return Expectation(**{field: np.concatenate([getattr(part, field) for part in parts])[back] for field in fields})
+    parts = [
+        fit_and_expect(tabulate, outcomes, prompts, folds != fold, folds == fold, seed=seed, jobs=jobs)
+        for fold in range(folds.max() + 1)
+    ]
+    return join(parts, folds)
 
 
 def fit_and_expect(
-    tabulate: Callable[[NDArray[np.bool_]], ProfileTable],
+    tabulate: Tabulate,
     outcomes: Outcomes,
     prompts: PromptTable,
     train: NDArray[np.bool_],

@@ -1,0 +1,224 @@
+"""What routing is worth on a benchmark that has prompts: against baselines, by size, where it tells nothing, and in time.
+
+python benchmarks/routing.py gain zeroeval_train.csv.gz     # five seeds, fitted on 80 % of the prompts, judged on the others
+python benchmarks/routing.py curve zeroeval_train.csv.gz    # the same with 50, 200, 1,000 and all of the 80 %
+python benchmarks/routing.py risk zeroeval_train.csv.gz     # max_loss=0.02 on 100 resplits of prompts held out
+python benchmarks/routing.py nothing zeroeval_train.csv.gz  # verdicts where scores are shuffled, and where a model dominates
+python benchmarks/routing.py time                           # 60,000 prompts and 16 models, made up
+"""
+
+import sys
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from scipy import sparse
+
+from router.artifacts import find_artifact, load_artifact
+from router.features import BUCKETS, SURFACE
+from training.classifier import FeatureBlocks, default_cache, featurize
+from training.datasets import BenchmarkSet, Results, read_benchmark
+from training.dial import choose_within, find_knee, measure_risk
+from training.outcomes import Outcomes, pivot, split_groups
+from training.quality import learn_of_prompts
+from training.routing.curves import complete_prompts, curve_figures, interval_of, resample, tabulate
+from training.routing.evaluation import Dial, RoutingEvaluation, evaluate_routing, pick_pair, trace_dial
+from training.routing.judge import fit_and_expect, trace_router
+from training.routing.routers import baseline_dials
+from training.served import PromptTable, Reading, Tabulate, make_tabulate, read_as_served, take
+
+SEEDS = range(5)
+MAX_LOSS, CONFIDENCE, RESPLITS, SHUFFLES, SHUFFLED_PROMPTS = 0.02, 0.95, 100, 100, 800
+
+
+def load(path: Path) -> tuple[BenchmarkSet, Outcomes, PromptTable]:
+    """Read a benchmark as the shipped model folder reads its prompts."""
+    folder = find_artifact()
+    classifier = load_artifact(folder).classifier
+    if classifier is None:
+        sys.exit("the shipped model folder has no classifier")
+    benchmark = read_benchmark(path, tasks=classifier.tasks)
+    outcomes = pivot(benchmark.results, benchmark.facts)
+    reading = Reading(labels=classifier.labels, heads=classifier.heads, temperature=classifier.temperature)
+    encode = partial(featurize, encoder=classifier.encoder, cache=default_cache())  # type: ignore[arg-type]
+    return benchmark, outcomes, read_as_served(outcomes.prompts, classifier.tasks, reading, encode)
+
+
+def judge(
+    outcomes: Outcomes, prompts: PromptTable, tabulate_rows: Tabulate, train: np.ndarray, test: np.ndarray, *, seed: int
+) -> tuple[RoutingEvaluation, list[Dial], Outcomes]:
+    """Fit on some prompts and judge on others."""
+    expected = fit_and_expect(tabulate_rows, outcomes, prompts, train, test, seed=seed, jobs=-1)
+    judged = outcomes.take(test)
+    router = trace_router(expected, find_knee(expected))
+    baselines = baseline_dials(outcomes.take(train), judged, seed=seed)
+    strong, weak = pick_pair(judged)
+    gain = expected.quality[:, strong] - expected.quality[:, weak]
+    return evaluate_routing(router, gain, baselines, judged, name="", seed=seed), [router, *baselines], judged
+
+
+def measure_gain(path: Path) -> None:
+    """Print AIQ, cost at 95 % and APGR beside the baselines', over five seeds."""
+    benchmark, outcomes, prompts = load(path)
+    tabulate_rows = make_tabulate(benchmark, outcomes, prompts)
+    figures, apgr, names = [], [], []
+    for seed in SEEDS:
+        test = split_groups(outcomes, 5, seed=seed) == 0
+        told, dials, judged = judge(outcomes, prompts, tabulate_rows, ~test, test, seed=seed)
+        whole = complete_prompts(judged)
+        table = tabulate(judged.take(whole), seed)
+        figures.append([resample(partial(curve_figures, table, dial.choices[:, whole]), table) for dial in dials])
+        apgr.append(told.pair.apgr.value if told.pair else np.nan)
+        names = [dial.name for dial in dials]
+        print(f"seed {seed}: n {told.n}, APGR {apgr[-1]:.3f}; {told.verdict.sentence}", flush=True)
+    mean = np.mean(figures, axis=0)  # over seeds, of every resample
+    print(f"{path.name}: means over {len(SEEDS)} seeds, 80 % to learn from, bootstrap over the prompts of each test set")
+    print(f"{'':12} {'AIQ':>7}  {'router less this':>26}  {'USD/1,000 at 95 %':>18}  router over this")
+    for name, drawn in zip(names, mean, strict=True):
+        lead = interval_of(mean[0][:, 0] - drawn[:, 0])
+        print(
+            f"{name:12} {drawn[0, 0]:7.4f}  {lead.value:+.4f} [{lead.low:+.4f}, {lead.high:+.4f}]"
+            f"  {1000 * drawn[0, 1]:18.3f}  {mean[0][0, 1] / drawn[0, 1]:.2f}"
+        )
+    print(f"APGR of the best and the cheapest model: {np.mean(apgr):.3f}")
+
+
+def measure_curve(path: Path) -> None:
+    """Print AIQ by the number of prompts to learn from."""
+    benchmark, outcomes, prompts = load(path)
+    tabulate_rows = make_tabulate(benchmark, outcomes, prompts)
+    print(f"{path.name}: AIQ on the other 20 %, means over {len(SEEDS)} seeds")
+    print(f"{'prompts':>8} {'router':>8} {'task table':>11} {'kNN-40':>8} {'ridge':>8} {'zero':>8}")
+    for size in (50, 200, 1000, len(outcomes.prompts)):
+        told = []
+        for seed in SEEDS:
+            test = split_groups(outcomes, 5, seed=seed) == 0
+            learnt = np.random.default_rng(seed).permutation(np.flatnonzero(~test))[:size]
+            train = np.isin(np.arange(len(test)), learnt)
+            evaluation, _, _ = judge(outcomes, prompts, tabulate_rows, train, test, seed=seed)
+            told.append({router.name: router.aiq.value for router in evaluation.routers})
+        names = ("router", "task table", "kNN-40", "ridge", "zero router")
+        means = [np.mean([aiq[name] for aiq in told]) for name in names]
+        print(
+            f"{int(train.sum()):8} {means[0]:8.4f} {means[1]:11.4f} {means[2]:8.4f} {means[3]:8.4f} {means[4]:8.4f}",
+            flush=True,
+        )
+
+
+def measure_risk_control(path: Path) -> None:
+    """Choose a tolerance on half of the prompts held out, and look at the loss on the other half."""
+    benchmark, outcomes, prompts = load(path)
+    lessons = learn_of_prompts(outcomes, prompts, make_tabulate(benchmark, outcomes, prompts))
+    held_out = lessons.held_out
+    losses, savings = [], []
+    for seed in range(RESPLITS):
+        half = split_groups(outcomes, 2, seed=seed) == 0
+        parts = [take(held_out, rows) for rows in (half, ~half)]
+        curve = measure_risk(parts[0], outcomes.take(half))
+        if curve is None:
+            sys.exit(f"{path} has too few prompts")
+        reference, tolerance = outcomes.models.index(curve.reference), curve.choose(MAX_LOSS, CONFIDENCE)
+        other = outcomes.take(~half)
+        chosen = choose_within(parts[1].quality, parts[1].cost_usd, reference, tolerance)
+        rows = np.arange(len(chosen))
+        losses.append(float(np.nanmean(other.score[:, reference] - other.score[rows, chosen])))
+        savings.append(1 - np.nansum(other.cost_usd[rows, chosen]) / np.nansum(other.cost_usd[:, reference]))
+    over = np.array(losses) > MAX_LOSS
+    print(
+        f"{path.name}: max_loss={MAX_LOSS}, confidence={CONFIDENCE}, {RESPLITS} halves: average loss {np.mean(losses):.4f}, "
+        f"95th percentile {np.quantile(losses, 0.95):.4f}, above {MAX_LOSS} in {over.sum()}; saved {np.mean(savings):.0%}"
+    )
+
+
+def measure_nothing(path: Path) -> None:
+    """Count verdicts to route where scores say nothing of prompts, and see that a dominating model is told."""
+    benchmark, outcomes, prompts = load(path)
+    row_of = {prompt: row for row, prompt in enumerate(outcomes.prompts)}
+    rows, began, wrong = benchmark.results, time.perf_counter(), 0
+    model_of = {model: column for column, model in enumerate(outcomes.models)}
+    columns = np.array([model_of[model] for model in rows.models])[rows.model]
+    places = np.array([row_of[prompt] for prompt in rows.prompts])[rows.prompt]
+    for seed in range(SHUFFLES):
+        rng = np.random.default_rng(seed)
+        score, cost = outcomes.score.copy(), outcomes.cost_usd.copy()
+        for column in range(score.shape[1]):
+            order = rng.permutation(len(score))
+            score[:, column], cost[:, column] = score[order, column], cost[order, column]
+        shuffled = replace(outcomes, score=score, cost_usd=cost)
+        results = replace(rows, score=np.nan_to_num(score[places, columns]), cost_usd=cost[places, columns])
+        drawn = rng.permutation(len(score))[:SHUFFLED_PROMPTS]
+        train, test = (np.isin(np.arange(len(score)), part) for part in np.array_split(drawn, 2))
+        table = make_tabulate(replace(benchmark, results=results), shuffled, prompts)
+        told, _, _ = judge(shuffled, prompts, table, train, test, seed=seed)
+        wrong += told.verdict.route
+    print(
+        f"{path.name}: {wrong} of {SHUFFLES} shuffled tables routed ({SHUFFLED_PROMPTS // 2} prompts to learn from, "
+        f"{SHUFFLED_PROMPTS // 2} judged; {time.perf_counter() - began:.0f} s)"
+    )
+    best = outcomes.score.copy()
+    best[:, 0] = np.maximum(best.max(axis=1), best[:, 0])
+    cheap = outcomes.cost_usd.copy()
+    cheap[:, 0] = np.nanmin(cheap)
+    dominated = replace(outcomes, score=best, cost_usd=cheap)
+    dial = trace_dial("router", np.nan_to_num(best), np.nan_to_num(cheap))
+    told_of = evaluate_routing(dial, np.zeros(len(best)), [], dominated, name="", seed=0)
+    print(told_of.verdict.sentence)
+
+
+def measure_time(n: int = 60_000, m: int = 16) -> None:
+    """Print how long fitting takes after encoding."""
+    rng = np.random.default_rng(0)
+    embedding = rng.normal(size=(n, 384)).astype(np.float32)
+    words = sparse.random(n, BUCKETS, density=100 / BUCKETS, format="csr", dtype=np.float32, random_state=0)
+    features = FeatureBlocks(
+        embedding=embedding / np.linalg.norm(embedding, axis=1, keepdims=True),
+        lexical=words.multiply(1 / np.sqrt(words.multiply(words).sum(axis=1))).tocsr(),
+        surface=rng.random((n, len(SURFACE))).astype(np.float32),
+    )
+    tasks = tuple(f"task {i}" for i in range(14))
+    score = (rng.random((n, m)) < 1 / (1 + np.exp(-2 * embedding[:, :m]))).astype(float)
+    cost = np.exp(rng.normal(size=(n, m)) - 7)
+    model = np.tile(np.arange(m, dtype=np.int32), n)
+    prompt = np.repeat(np.arange(n, dtype=np.int32), m)
+    task = rng.integers(0, 14, n).astype(np.int32)
+    unknown = np.full(n * m, np.nan)
+    results = Results(
+        models=tuple(f"model {i}" for i in range(m)),
+        tasks=tasks,
+        benchmarks=("",),
+        prompts=tuple(f"prompt {i}" for i in range(n)),
+        groups=("",) * n,
+        model=model,
+        task=task[prompt],
+        benchmark=np.zeros(n * m, np.int32),
+        prompt=prompt,
+        score=score.ravel(),
+        n=np.ones(n * m),
+        cost_usd=cost.ravel(),
+        input_tokens=unknown,
+        output_tokens=unknown,
+        latency_s=unknown,
+    )
+    prompts = PromptTable(
+        features=features,
+        probabilities=rng.dirichlet(np.full(14, 0.1), n),
+        tasks=tasks,
+        tokens=np.full((n, 1), 100),
+    )
+    benchmark = BenchmarkSet(results=results, facts={}, sha256="")
+    began = time.perf_counter()
+    outcomes = pivot(results)
+    lessons = learn_of_prompts(outcomes, prompts, make_tabulate(benchmark, outcomes, prompts))
+    took = time.perf_counter() - began
+    print(f"{n} prompts × {m} models: {took:.0f} s; kept on {len(lessons.learnt['quality'].kept)} tasks")
+
+
+if __name__ == "__main__":
+    what, *paths = sys.argv[1:] or ["time"]
+    measures = {"gain": measure_gain, "curve": measure_curve, "risk": measure_risk_control, "nothing": measure_nothing}
+    if what == "time":
+        measure_time()
+    for path in paths:
+        measures[what](Path(path))

@@ -8,6 +8,7 @@ from typing import NoReturn
 import click
 
 from router.cli import USAGE, run
+from training.cli.compare import diff, drift
 from training.cli.data import check_data, published
 from training.cli.encoders import encoder
 from training.cli.evaluate import evaluate
@@ -21,7 +22,7 @@ def app() -> None:
     """Learn a router from two CSV files."""
 
 
-for command in (train, evaluate, export, check_data, encoder, published):
+for command in (train, evaluate, diff, drift, export, check_data, encoder, published):
     app.add_command(command)
 
 

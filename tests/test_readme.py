@@ -15,6 +15,7 @@ BLOCKS = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
 CHECKS = "bash .ci/check"
 USER_PROMPTS = ROOT.parent / "shared" / "data" / "prompts" / "user_dev.csv.gz"
 MOST_INSTALLED_BYTES = 260e6
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
 def read_session(block: str) -> list[tuple[str, str]]:
@@ -83,7 +84,11 @@ def test_the_figures_of_real_users_prompts_are_measured() -> None:
     places = {"user_dev.csv.gz": str(USER_PROMPTS), "data/prompts.csv": str(ROOT / "data" / "prompts.csv")}
     arguments = [places.get(argument, argument) for argument in command.split()[1:]]
     done = subprocess.run([sys.executable, "-m", "training.cli", *arguments], capture_output=True, text=True, check=True)
-    assert done.stdout == told
+    assert NUMBER.sub("#", done.stdout) == NUMBER.sub("#", told)
+    # Eight-bit products are rounded differently by processors with and without instructions for them: a prompt or two of the
+    # 604 may fall on the other side. Decimals are shares; whole numbers are counts and per cent.
+    for measured, shown in zip(NUMBER.findall(done.stdout), NUMBER.findall(told), strict=True):
+        assert float(measured) == pytest.approx(float(shown), abs=0.01 if "." in shown else 1)
 
 
 def test_the_readme_is_short() -> None:

@@ -130,8 +130,8 @@ def measure_risk_control(path: Path) -> None:
         savings.append(1 - np.nansum(other.cost_usd[rows, chosen]) / np.nansum(other.cost_usd[:, reference]))
     over, truly = np.array(losses) > MAX_LOSS, np.array(wholes) > MAX_LOSS
     print(
-        f"{path.name}: max_loss={MAX_LOSS}, confidence={CONFIDENCE}, {RESPLITS} halves: average loss {np.mean(losses):.4f}, "
-        f"95th percentile {np.quantile(losses, 0.95):.4f}, above {MAX_LOSS} in {over.sum()}, on all prompts, which have less "
+        f"{path.name}: max_loss={MAX_LOSS}, confidence={CONFIDENCE}, {RESPLITS} halves: mean loss {np.mean(losses):.4f}, "
+        f"95th percentile {np.quantile(losses, 0.95):.4f}, above {MAX_LOSS} in {over.sum()}, on all prompts, with less "
         f"noise than a half, in {truly.sum()}; saved {np.mean(savings):.0%}"
     )
 

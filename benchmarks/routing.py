@@ -47,13 +47,20 @@ def load(path: Path) -> tuple[BenchmarkSet, Outcomes, PromptTable]:
 
 
 def judge(
-    outcomes: Outcomes, prompts: PromptTable, tabulate_rows: Tabulate, train: np.ndarray, test: np.ndarray, *, seed: int
+    outcomes: Outcomes,
+    prompts: PromptTable,
+    tabulate_rows: Tabulate,
+    train: np.ndarray,
+    test: np.ndarray,
+    *,
+    seed: int,
+    beside: bool = True,
 ) -> tuple[RoutingEvaluation, list[Dial], Outcomes]:
     """Fit on some prompts and judge on others."""
     expected = fit_and_expect(tabulate_rows, outcomes, prompts, train, test, seed=seed, jobs=-1)
     judged = outcomes.take(test)
     router = trace_router(expected, find_knee(expected))
-    baselines = baseline_dials(outcomes.take(train), judged, seed=seed)
+    baselines = baseline_dials(outcomes.take(train), judged, seed=seed) if beside else []
     strong, weak = pick_pair(judged)
     gain = expected.quality[:, strong] - expected.quality[:, weak]
     return evaluate_routing(router, gain, baselines, judged, name="", seed=seed), [router, *baselines], judged
@@ -155,7 +162,7 @@ def measure_nothing(path: Path) -> None:
         drawn = rng.permutation(len(score))[:SHUFFLED_PROMPTS]
         train, test = (np.isin(np.arange(len(score)), part) for part in np.array_split(drawn, 2))
         table = make_tabulate(replace(benchmark, results=results), shuffled, prompts)
-        told, _, _ = judge(shuffled, prompts, table, train, test, seed=seed)
+        told, _, _ = judge(shuffled, prompts, table, train, test, seed=seed, beside=False)
         wrong += told.verdict.route
     print(
         f"{path.name}: {wrong} of {SHUFFLES} shuffled tables routed ({SHUFFLED_PROMPTS // 2} prompts to learn from, "

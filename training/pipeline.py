@@ -7,7 +7,6 @@ import platform
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -20,7 +19,6 @@ import numpy as np
 from router import __version__
 from router.artifacts import (
     EncoderIdentity,
-    HeadsRecord,
     Manifest,
     TrainingData,
     load_artifact,
@@ -29,13 +27,10 @@ from router.classifier import CONTINUES
 from router.core import Router
 from router.encoder import OnnxEncoder
 from router.errors import EncoderError
-from router.heads import PromptHeads
 from router.keywords import KeywordRules, default_rules
-from router.risk import RiskCurve
-from router.scoring import ProfileTable
 from router.text import Prompt
-from router.types import ModelProfile
 from training.artifacts import CANARIES, Training, check_replaceable, write_artifact
+from training.benchmark import learn_of_benchmark
 from training.checks import Finding, can_be_judged, find_mislabelled, find_near_duplicates, find_repeats
 from training.classifier import (
     FOLDS,
@@ -50,7 +45,6 @@ from training.classifier import (
 )
 from training.datasets import (
     TASKS,
-    BenchmarkSet,
     DatasetError,
     LabelledPrompt,
     PromptSet,
@@ -58,8 +52,7 @@ from training.datasets import (
     read_prompts,
     with_task,
 )
-from training.dial import find_knee, measure_risk
-from training.drift import Traffic, make_reference
+from training.drift import Reference, Traffic, make_reference
 from training.encoders import PARITY_PROMPTS, Conversion, Precision, convert_encoder, parity_prompts
 from training.evaluate import (
     Evaluation,
@@ -75,12 +68,9 @@ from training.evaluate import (
     to_metrics,
 )
 from training.finetune import Recipe, Steps, Tuned, finetune, was_seen
-from training.outcomes import pivot
 from training.outliers import texts_without_request
-from training.profiles import learn_profiles
-from training.quality import FEWEST_PROMPTS, Lessons, learn_of_prompts
 from training.routing.judge import Judgement, judge_folder
-from training.served import Featurize, PromptTable, Reading, count_tokens, expect_with, make_tabulate, read_as_served
+from training.served import PromptTable, Reading, count_tokens
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -145,7 +135,7 @@ def train(
         tokens=count_tokens([row.prompt for row in judged]),
     )
     reading = Reading(labels=fitted.labels, heads=fitted.heads, temperature=fitted.temperature)
-    learnt = _learn_of_benchmark(results, held_out, reading, featurize_cached, seed=seed, jobs=jobs)
+    learnt = learn_of_benchmark(results, held_out, reading, featurize_cached, seed=seed, jobs=jobs)
     qualities, guesses = _evaluate(fitted, labelled.rows, rules, seed=seed)
     training = Training(
         manifest=Manifest(
@@ -172,65 +162,22 @@ def train(
         qualities=qualities,
         tasks=by_task(guesses, judged, seed=seed),
         notes=(*labelled.notes, *_tell_seen(seen, fitted), *_tell_languages(guesses, judged), *_tell_follow_ups(fitted)),
-        reference=make_reference(
-            Traffic(
-                tasks=fitted.tasks,
-                threshold=fitted.threshold,
-                embeddings=held_out.features.embedding,
-                probabilities=fitted.probabilities,
-                continues=np.zeros(len(judged)),
-            ),
-            seed=seed,
-        ),
+        reference=_keep_reference(fitted, held_out, seed=seed),
         heads=learnt.heads,
     )
     write_artifact(out, training, fitted, rules, served_by, encoder)
     return training
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Learnt:
-    """What a benchmark taught; see `Manifest`."""
-
-    profiles: Sequence[ModelProfile]
-    heads: PromptHeads | None
-    record: HeadsRecord | None
-    usd_per_point: float | None
-    risk: RiskCurve | None
-
-
-def _learn_of_benchmark(
-    benchmark: BenchmarkSet, labelled: PromptTable, reading: Reading, featurize: Featurize, *, seed: int, jobs: int
-) -> _Learnt:
-    """Learn profiles, what prompts themselves say, and where the dial's positions are.
-
-    The knee is that of the benchmark's prompts, or where those are too few, of the labelled ones.
-    """
-    outcomes = pivot(benchmark.results, benchmark.facts)
-    served = read_as_served(outcomes.prompts, labelled.tasks, reading, featurize)
-    place = {prompt: row for row, prompt in enumerate(outcomes.prompts)}
-    profiles = learn_profiles(
-        benchmark.results,
-        benchmark.facts,
-        labelled.tasks,
-        task_probabilities=lambda texts: served.probabilities[[place[text] for text in texts]],
+def _keep_reference(fitted: FittedClassifier, held_out: PromptTable, *, seed: int) -> Reference:
+    traffic = Traffic(
+        tasks=fitted.tasks,
+        threshold=fitted.threshold,
+        embeddings=held_out.features.embedding,
+        probabilities=fitted.probabilities,
+        continues=np.zeros(len(fitted.judged)),
     )
-    lessons = learn_of_prompts(outcomes, served, make_tabulate(benchmark, outcomes, served), seed=seed, jobs=jobs)
-    heads = lessons.heads
-    enough = len(outcomes.prompts) >= FEWEST_PROMPTS
-    expected = expect_with(ProfileTable(profiles, labelled.tasks), heads, served if enough else labelled)
-    return _Learnt(
-        profiles=profiles,
-        heads=heads,
-        record=None if heads is None else _record(heads, lessons),
-        usd_per_point=find_knee(expected),
-        risk=measure_risk(lessons.held_out, outcomes),
-    )
-
-
-def _record(heads: PromptHeads, lessons: Lessons) -> HeadsRecord:
-    evidence = {target: dict(lesson.evidence) for target, lesson in lessons.learnt.items()}
-    return HeadsRecord(models=list(heads.models), quality=evidence.get("quality", {}), cost=evidence.get("cost", {}))
+    return make_reference(traffic, seed=seed)
 
 
 def tune_encoder(

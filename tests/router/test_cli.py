@@ -149,3 +149,12 @@ def test_a_strategy_is_chosen_by_name_and_a_key_keeps_its_model(run: Run) -> Non
     code, out, err = run("route", PROMPT, "--strategy", "luck")
     assert (code, out) == (2, "")
     assert "round-robin" in err
+
+
+def test_the_dial_has_four_names_and_one_of_them_at_a_time(run: Run, shipped: Router) -> None:
+    told = run("route", PROMPT, "--cost-per-point", "0.01", "--json")[1]
+    assert json.loads(told)["preference"]["usd_per_point"] == 0.01
+    code, _, error = run("route", PROMPT, "--cost-per-point", "0.01", "--prefer", "cheap")
+    assert (code, "set one of prefer" in error) == (2, True)
+    code, _, error = run("route", PROMPT, "--max-loss", "0.02", "--confidence", "0.9")
+    assert (code, "max_loss needs a model folder" in error) == (2, True)

@@ -87,7 +87,7 @@ def test_evaluate_reads_conversations_and_tells_what_the_context_is_worth(run_co
 @pytest.mark.parametrize("given", [[], ["--prompts", "a.csv", "--conversations", "b.csv"]], ids=["neither", "both"])
 def test_evaluate_wants_prompts_or_conversations(run_command, given: list[str]) -> None:
     code, _, err = run_command("evaluate", *given)
-    assert (code, "give one of --prompts and --conversations" in err) == (2, True)
+    assert (code, "give one of --prompts, --conversations and --benchmark" in err) == (2, True)
 
 
 def test_evaluate_writes_json_markdown_and_a_picture(run_command, trained, small_files, tmp_path: Path) -> None:

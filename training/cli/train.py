@@ -15,6 +15,7 @@ from training.cli.options import own_tasks_option, path_option, prompts_option, 
 from training.cli.tables import tell_qualities, tell_tasks
 
 if TYPE_CHECKING:
+    from router.artifacts import Manifest
     from training.artifacts import Training
     from training.finetune import Tuned
 
@@ -110,6 +111,7 @@ def _describe_training(training: Training, out: Path) -> str:
                 for part in ("embedding", "words")
             ),
             f"calibration error {manifest.metrics['calibration error']:.3f}, unsure below {manifest.threshold:.2f}",
+            *_tell_dial(manifest),
             "",
             *tell_tasks(training.tasks),
             "",
@@ -119,6 +121,20 @@ def _describe_training(training: Training, out: Path) -> str:
             f"best over all tasks: {', '.join(profile.name for profile in best)}",
         ]
     )
+
+
+def _tell_dial(manifest: Manifest) -> list[str]:
+    """Tell what the benchmark taught beside profiles, where it did."""
+    told = []
+    if manifest.heads:
+        kept = [
+            f"{what} in {', '.join(task for task, found in by.items() if found.kept) or 'no task'}"
+            for what, by in (("quality", manifest.heads.quality), ("cost", manifest.heads.cost))
+        ]
+        told.append(f"prompts themselves move {' and '.join(kept)}")
+    if manifest.usd_per_point is not None:
+        told.append(f"balanced: a point of quality is worth {manifest.usd_per_point:.3g} USD")
+    return told
 
 
 def _tell_best(training: Training, task: str) -> str:

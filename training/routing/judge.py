@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _FLOORS = (0.8, 0.9, 0.95, 0.98)
+_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,22 +77,8 @@ def judge_folder(
         raise DatasetError(f"{name}: routing is judged on rows that have a prompt, found none; add the prompts")
     reading = Reading(labels=classifier.labels, heads=classifier.heads, temperature=classifier.temperature)
     prompts = read_as_served(outcomes.prompts, classifier.tasks, reading, featurize)
-    lacking = sorted(set(outcomes.models) - {profile.name for profile in artifact.profiles})
-    knows = benchmark.sha256 in {data.sha256 for data in artifact.manifest.training_data}
-    if knows or lacking:
-        expected = cross_fit_router(benchmark, outcomes, prompts, seed=seed, jobs=jobs)
-        usd_per_point = find_knee(expected)
-        why = "the folder was trained on this benchmark" if knows else f"the folder lacks {', '.join(lacking[:3])}"
-        notes = [
-            "Judged is the folder's classifier with profiles and heads learnt of four fifths of this benchmark, on the "
-            f"fifth held out, in turn: {why}."
-        ]
-    else:
-        by_name = {profile.name: profile for profile in artifact.profiles}
-        table = ProfileTable([by_name[model] for model in outcomes.models], classifier.tasks)
-        expected = expect_with(table, artifact.calibration.heads, prompts)
-        usd_per_point = artifact.calibration.presets["balanced"].usd_per_point
-        notes = ["Judged is the folder as it is; it was not trained on this benchmark."]
+    expected, usd_per_point, note = _expect_of_folder(artifact, benchmark, outcomes, prompts, seed=seed, jobs=jobs)
+    notes = [note]
     if train_on is None:
         baselines = cross_fit_dials(outcomes, split_groups(outcomes, FOLDS, seed=seed), seed=seed)
         notes.append("Baselines learn of four fifths of this benchmark and are judged on the fifth held out, in turn.")
@@ -109,6 +96,28 @@ def judge_folder(
         positions=_trace_positions(expected, strong, usd_per_point),
     )
     return Judgement(evaluation=evaluation, notes=notes)
+
+
+def _expect_of_folder(
+    artifact: Artifact, benchmark: BenchmarkSet, outcomes: Outcomes, prompts: PromptTable, *, seed: int, jobs: int
+) -> tuple[Expectation, float | None, str]:
+    """Return what the folder, or a router that learns of the benchmark, expects, its price of a point, and which it is."""
+    by_name = {profile.name: profile for profile in artifact.profiles}
+    lacking = sorted(set(outcomes.models) - set(by_name))
+    knows = benchmark.sha256 in {data.sha256 for data in artifact.manifest.training_data}
+    if not knows and not lacking:
+        table = ProfileTable([by_name[model] for model in outcomes.models], prompts.tasks)
+        expected = expect_with(table, artifact.calibration.heads, prompts)
+        price = artifact.calibration.presets["balanced"].usd_per_point
+        return expected, price, "Judged is the folder as it is; it was not trained on this benchmark."
+    expected = cross_fit_router(benchmark, outcomes, prompts, seed=seed, jobs=jobs)
+    why = "the folder was trained on this benchmark" if knows else f"the folder lacks {', '.join(lacking[:_SHOWN])}"
+    return (
+        expected,
+        find_knee(expected),
+        "Judged is the folder's classifier with profiles and heads learnt of four fifths of this benchmark, on the fifth "
+        f"held out, in turn: {why}.",
+    )
 
 
 def cross_fit_router(
@@ -159,9 +168,8 @@ def trace_router(expected: Expectation, usd_per_point: float | None) -> Dial:
     dial = trace_dial("router", expected.quality, _fill(expected.cost_usd))
     if usd_per_point is None:
         return dial
-    named = {
-        name: choose(expected, preference) for name, preference in make_presets(usd_per_point).items() if name != "fast"
-    }
+    presets = make_presets(usd_per_point)
+    named = {name: choose(expected, presets[name]) for name in ("cheap", "balanced", "quality")}
     choices = np.vstack([dial.choices, *(chosen[None] for chosen in named.values())])
     return Dial(name=dial.name, choices=choices, labels=("",) * len(dial.choices) + tuple(named))
 

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 from sklearn.utils.extmath import randomized_svd
+from threadpoolctl import threadpool_limits
 
 from router.heads import Heads
 from training.classifier import FeatureBlocks
@@ -159,8 +160,9 @@ def fit(
         return float(value[known].sum() + (scaled**2).sum() / 2), gradient[free].ravel()
 
     begun = np.zeros((1 + m, rows.shape[1])) if start is None else start / np.where(scale > 0, scale, np.inf)
-    options = {"gtol": _TOLERANCE * max(known.sum(), 1) ** 0.5, "ftol": 1e-9, "maxiter": _MAX_ITERATIONS, "maxcor": 20}
-    found = minimize(objective, begun[free].ravel(), jac=True, method="L-BFGS-B", options=options).x
+    options = {"gtol": _TOLERANCE * max(known.sum(), 1) ** 0.5, "ftol": 1e-9, "maxiter": _MAX_ITERATIONS, "maxcor": 10}
+    with threadpool_limits(1, user_api="blas"):  # products so small wait longer for a second thread than they take
+        found = minimize(objective, begun[free].ravel(), jac=True, method="L-BFGS-B", options=options).x
     weights = np.zeros((1 + m, rows.shape[1]))
     weights[free] = found.reshape(-1, rows.shape[1])
     return np.asarray(weights * scale)

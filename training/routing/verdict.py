@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 # What "equal" allows in a verdict: quality, with 97.5 % confidence, lower by no more than a point; cost not higher by 5 %.
 QUALITY_MARGIN, COST_MARGIN = 0.01, 0.05
+# What an improvement must come to, by the interval's lower end, to be worth a router: of cost, and of quality. Where a
+# handful of prompts is routed, and by luck rightly, an interval lies above 0 all the same.
+LEAST_SAVING, LEAST_GAIN = 0.02, 0.005
 # What a verdict takes for nearly equal quality.
 NEAR = 0.98
 # Groups of prompts that a verdict needs: below, percentile intervals are too narrow.
@@ -47,9 +50,10 @@ class Verdict:
     """Whether to route, judged at settings chosen on other prompts than those they are judged on.
 
     Route if the router's AIQ is above the zero router's, and of three improvements one is shown, by 95 % intervals: it saves
-    cost at equal quality, it gains quality at equal cost, or it saves cost at nearly equal quality (98 %). A saving counts
-    only if quality is above that of two single models mixed at random for the same cost. Equal quality is lower by no more
-    than a point (`QUALITY_MARGIN`), equal cost higher by no more than 5 % (`COST_MARGIN`), both by the interval's end.
+    cost at equal quality, it gains quality at equal cost, or it saves cost at nearly equal quality (98 %); savings below 2 %
+    (`LEAST_SAVING`) and gains below half a point (`LEAST_GAIN`) are not worth a router. A saving counts only if quality is
+    above that of two single models mixed at random for the same cost. Equal quality is lower by no more than a point
+    (`QUALITY_MARGIN`), equal cost higher by no more than 5 % (`COST_MARGIN`), both by the interval's end.
 
     Attributes:
         route: Whether an improvement is shown.
@@ -192,7 +196,7 @@ class _Finding:
 
     @property
     def gains(self) -> bool:
-        return self.gain.low > TOLERANCE and self.cost_change.high <= COST_MARGIN
+        return self.gain.low > LEAST_GAIN and self.cost_change.high <= COST_MARGIN
 
     @property
     def beats_mixes(self) -> bool:
@@ -206,7 +210,7 @@ class _Finding:
 
 def _is_merit(saving: Saving) -> bool:
     """Return whether cost is saved, and more than a mix of two single models would save."""
-    return min(saving.share.low, saving.over_mix.low) > TOLERANCE
+    return saving.share.low > LEAST_SAVING and saving.over_mix.low > TOLERANCE
 
 
 def _tell_gain(finding: _Finding) -> str:

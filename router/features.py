@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -64,6 +65,7 @@ def surface_features(text: str) -> NDArray[np.float32]:
     text = cut(text)
     lines = [line for line in text.splitlines() if line.strip()] or [""]
     chars, words, first = max(len(text), 1), text.split(), lines[0]
+    counts = Counter(text).items()  # one pass; a text has few characters that differ
     return np.array(
         [
             math.log1p(len(text)),
@@ -72,12 +74,12 @@ def surface_features(text: str) -> NDArray[np.float32]:
             min(len(text) / max(len(words), 1), 20.0),
             math.log1p(len(first.split())),
             math.log1p(len(lines[-1].split())),
-            sum(map(str.isupper, text)) / chars,
-            sum(map(str.isdigit, text)) / chars,
-            sum(c in ".,;:!?'\"-" for c in text) / chars,
+            sum(n for c, n in counts if c.isupper()) / chars,
+            sum(n for c, n in counts if c.isdigit()) / chars,
+            sum(n for c, n in counts if c in ".,;:!?'\"-") / chars,
             len(_CODE_SIGN.findall(text)) / chars,
-            sum(c > "\x7f" for c in text) / chars,
-            sum("\u3040" <= c <= "\u9fff" for c in text) / chars,
+            sum(n for c, n in counts if c > "\x7f") / chars,
+            sum(n for c, n in counts if "\u3040" <= c <= "\u9fff") / chars,
             text[:1].islower(),
             text.rstrip().endswith(("?", "？", "؟")),
             text.rstrip().endswith((":", "：")),

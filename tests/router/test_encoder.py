@@ -1,14 +1,19 @@
 import pickle
 import shutil
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
+from safetensors.numpy import save
+from tokenizers import Tokenizer
 
 from router import EncoderError
-from router.encoder import MODEL_FILE, RECORD_FILE, TOKENIZER_FILE, OnnxEncoder
+from router.draft import EDGE, WIDTH
+from router.encoder import DRAFT_FILE, MODEL_FILE, RECORD_FILE, TOKENIZER_FILE, Distillation, OnnxEncoder
+from router.text import cut
 
 TEXTS = ["hello", "def f(x): return x + 1", "為什麼天空是藍的？", "", "\ud800\0", "word " * 500]
 
@@ -107,3 +112,95 @@ def test_bytes_that_are_not_what_the_name_says_are_refused(
     (tmp_path / "encoder" / name).write_bytes(content)
     with pytest.raises(EncoderError, match=rule):
         OnnxEncoder.load(tmp_path / "encoder")
+
+
+def lazily(encoder: OnnxEncoder, folder: Path, **given: object) -> OnnxEncoder:
+    model, tokenizer = ((folder / "encoder" / name).read_bytes() for name in (MODEL_FILE, TOKENIZER_FILE))
+    return OnnxEncoder(encoder.record, **({"model": model, "tokenizer": tokenizer} | given))  # type: ignore[arg-type]
+
+
+def test_the_graph_is_opened_and_verified_once_by_the_first_text(encoder: OnnxEncoder, model_folder: Path) -> None:
+    verified: list[OnnxEncoder] = []
+    lazy = lazily(encoder, model_folder, verify=verified.append)
+    assert lazy.pieces("hello")
+    assert verified == []
+    with ThreadPoolExecutor(8) as pool:
+        vectors = list(pool.map(lambda _: lazy.encode(["hello"])[0], range(16)))
+    assert verified == [lazy]
+    assert all(np.array_equal(vector, encoder.encode(["hello"])[0]) for vector in vectors)
+
+
+def test_a_graph_that_cannot_be_opened_fails_the_same_each_time(encoder: OnnxEncoder, model_folder: Path) -> None:
+    lazy = lazily(encoder, model_folder, model=b"no graph")
+    for _ in range(2):
+        with pytest.raises(EncoderError, match="refuses the encoder's graph"):
+            lazy.encode(["hello"])
+
+
+def test_an_encoder_that_is_not_verified_encodes_nothing(encoder: OnnxEncoder, model_folder: Path) -> None:
+    def refuse(_: OnnxEncoder) -> None:
+        raise EncoderError("other vectors")
+
+    lazy = lazily(encoder, model_folder, verify=refuse)
+    for _ in range(2):
+        with pytest.raises(EncoderError, match="other vectors"):
+            lazy.encode(["hello"])
+
+
+def test_without_onnx_runtime_an_encoder_says_so(
+    encoder: OnnxEncoder, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(EncoderError, match="ONNX Runtime cannot be imported"):
+        lazily(encoder, model_folder).open()
+
+
+def draft_arrays(pieces: int) -> dict[str, np.ndarray]:
+    shapes = {"scales": (pieces,), "edges": (2, EDGE, 2), "kernel": (WIDTH, 2, 3), "bias": (3,)}
+    return {name: np.ones(shape, np.float32) for name, shape in shapes.items()} | {"tokens": np.ones((pieces, 2), np.int8)}
+
+
+def test_a_draft_stands_beside_the_graph_and_changes_no_hash(
+    encoder: OnnxEncoder, model_folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(model_folder / "encoder", tmp_path / "encoder")
+    told = Distillation(
+        teacher_sha256="0" * 64, texts=2, made=1, files={"a.csv": {"ours": "CC0-1.0"}}, epochs=1, seed=0, seen=""
+    )
+    record = msgspec.structs.replace(encoder.record, draft=told)
+    (tmp_path / "encoder" / RECORD_FILE).write_bytes(msgspec.json.encode(record))
+    (tmp_path / "encoder" / DRAFT_FILE).unlink(missing_ok=True)
+    with pytest.raises(EncoderError, match="is no encoder folder"):
+        OnnxEncoder.load(tmp_path / "encoder")
+    (tmp_path / "encoder" / DRAFT_FILE).write_bytes(b"no arrays")
+    with pytest.raises(EncoderError, match="cannot be read"):
+        OnnxEncoder.load(tmp_path / "encoder")
+    (tmp_path / "encoder" / DRAFT_FILE).write_bytes(save(draft_arrays(40_000)))
+    drafted = OnnxEncoder.load(tmp_path / "encoder")
+    with pytest.raises(EncoderError, match="must know all 30522 pieces of the tokenizer, knows 7"):
+        lazily(encoder, model_folder, draft=draft_arrays(7))
+    assert drafted.sha256 == encoder.sha256
+    assert drafted.draft is not None
+    np.testing.assert_array_equal(drafted.encode(["hello"]), encoder.encode(["hello"]))
+    again = pickle.loads(pickle.dumps(drafted))  # noqa: S301
+    np.testing.assert_array_equal(again.draft.encode(["hello"]), drafted.draft.encode(["hello"]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "word " * 300,
+        "x" * 399 + " " + "y " * 600,
+        "a, b; " * 400,
+        "字" * 1200,
+        "字 " * 800,
+        ("long " * 80 + "x" * 1500 + " short") * 2,
+        "q" * 3000,
+        " " * 2000 + "end",
+    ],
+)
+def test_the_pieces_of_head_and_tail_are_those_of_the_whole(encoder: OnnxEncoder, text: str) -> None:
+    tokenizer = Tokenizer.from_str(encoder._tokenizer.to_str())
+    whole = tokenizer.encode(cut(text), add_special_tokens=False).ids
+    assert encoder.pieces(text) == (whole if len(whole) <= 126 else whole[:63] + whole[-63:])
+    assert encoder.pieces(text, 9) == (whole if len(whole) <= 9 else whole[:5] + whole[-4:])

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, overload
 
 import numpy as np
+from msgspec import structs
 
 from router.decision import RoutingDecision
 from router.errors import InputError
@@ -201,7 +202,7 @@ def _tabulate(
 def _reprice(decision: RoutingDecision, model: str, usd_per_point: float, reason: str) -> RoutingDecision:
     """Return a decision for the model, the others ranked by their utility at a price of a point."""
     scores = {
-        name: replace(score, utility=score.quality - 0.01 * (score.cost_usd or 0.0) / usd_per_point)
+        name: structs.replace(score, utility=score.quality - 0.01 * (score.cost_usd or 0.0) / usd_per_point)
         for name, score in decision.scores.items()
     }
     order = sorted(decision.ranking, key=lambda name: (-scores[name].utility, scores[name].cost_usd or 0.0))

@@ -7,23 +7,24 @@ import json
 import logging
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import msgspec
 import numpy as np
 
-from router.classifier import TaskClassifier
-from router.encoder import MODEL_FILE, RECORD_FILE, TOKENIZER_FILE, EncoderRecord, OnnxEncoder
+from router.classifier import FirstTier, TaskClassifier
+from router.encoder import DRAFT_FILE, MODEL_FILE, RECORD_FILE, TOKENIZER_FILE, EncoderRecord, OnnxEncoder
 from router.errors import ArtifactError, EncoderError
 from router.features import BUCKETS, SURFACE
 from router.heads import Heads, PromptHeads
 from router.keywords import KeywordRules, default_rules
 from router.risk import RiskCurve
 from router.scoring import UNCALIBRATED, Calibration, make_presets
-from router.types import ModelProfile
+from router.types import Encoder, ModelProfile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,6 +40,7 @@ KEYWORDS = "keywords.json"
 REPORT = "report.md"
 HEAD_BLOCKS = ("embedding", "lexical", "surface", "bias")
 ENCODER_FILES = (f"encoder/{MODEL_FILE}", f"encoder/{TOKENIZER_FILE}", f"encoder/{RECORD_FILE}")
+DRAFT = f"encoder/{DRAFT_FILE}"
 
 _MIB = 1 << 20
 # The only files a model folder may name, and how large each may be.
@@ -53,6 +55,7 @@ SIZE_CAPS: Mapping[str, int] = {
     ENCODER_FILES[0]: 256 * _MIB,
     ENCODER_FILES[1]: 64 * _MIB,
     ENCODER_FILES[2]: _MIB,
+    DRAFT: 64 * _MIB,
 }
 _CANARY_COSINE = 0.999
 _REMEDY = "train it again with `llm-router-train train`, or install the package again for the shipped one"
@@ -80,11 +83,12 @@ class TrainingData(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class EncoderIdentity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which encoder the heads were fitted on."""
+    """Which encoder the heads were fitted on, and what the draft beside it learnt from, as `Distillation` tells it."""
 
     name: str
     dim: int
     sha256: str
+    draft_files: dict[str, dict[str, str]] = {}
 
 
 class TaskEvidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -117,6 +121,22 @@ class HeadsRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             raise ValueError("models must be one or more, each once")
 
 
+class FirstTierRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the first tier was worth on n prompts that were held out.
+
+    Attributes:
+        threshold: Probability of the likeliest task from which its answer stands.
+        n: The prompts, seen neither by the draft encoder nor by the full one.
+        share: Share of them that it answers.
+        lost: Accuracy that is lost by that against the full classifier on all, in [−1, 1].
+    """
+
+    threshold: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    n: int
+    share: float
+    lost: float
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is in a model folder, how it came to be and how good it is.
 
@@ -135,6 +155,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         heads: What prompts themselves say of the models; None: nothing was learnt, or nothing that counts.
         usd_per_point: What a point of quality is worth where it is balanced with cost; None: as without a benchmark.
         risk: What switching to cheaper models lost; None: not measured.
+        first: Of the first tier, whose weights stand in `classifier.safetensors`; None: there is none.
         files: Every other file of the folder.
     """
 
@@ -153,6 +174,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     heads: HeadsRecord | None = None
     usd_per_point: float | None = None
     risk: RiskCurve | None = None
+    first: FirstTierRecord | None = None
 
     def __post_init__(self) -> None:
         if len(set(self.labels)) != len(self.labels) or len(self.labels) < 2:  # noqa: PLR2004
@@ -207,7 +229,9 @@ def find_artifact() -> Path:
     raise ArtifactError(f"no model folder: neither ${ENVIRONMENT_VARIABLE} nor a shipped one; {_REMEDY}")
 
 
-def load_artifact(folder: Path, *, sha256: str | None = None, on_error: Literal["raise", "keywords"] = "raise") -> Artifact:
+def load_artifact(
+    folder: Path, *, sha256: str | None = None, on_error: Literal["raise", "keywords"] = "raise", eager: bool = False
+) -> Artifact:
     """Load and verify a model folder.
 
     Every file is read once; its bytes are hashed, compared with the manifest and then parsed. The hashes catch damage
@@ -218,6 +242,8 @@ def load_artifact(folder: Path, *, sha256: str | None = None, on_error: Literal[
         sha256: What the manifest must hash to.
         on_error: `keywords`: where classifier or encoder cannot be loaded, go on with the keyword rules and say so in
             `problems`. Profiles are needed in any case.
+        eager: Open the encoder's graph and compare its vectors with the recorded ones now, not only when the first prompt
+            comes that the first tier is not sure of.
 
     Raises:
         ArtifactError: If it is missing, damaged, altered, too large or of another version, with the remedy.
@@ -234,7 +260,7 @@ def load_artifact(folder: Path, *, sha256: str | None = None, on_error: Literal[
             if path == REPORT or path in reader.entries:
                 reader.read(path)
         rules = _parse(reader.read(KEYWORDS), KeywordRules, KEYWORDS)
-        classifier = _load_classifier(reader)
+        classifier = _load_classifier(reader, eager=eager)
         heads = _load_heads(reader)
     except (ArtifactError, EncoderError) as error:
         if on_error == "raise" and isinstance(error, ArtifactError):
@@ -334,19 +360,46 @@ def _parse(content: bytes, kind: type[_T], path: str) -> _T:
         raise ArtifactError(f"{path} does not fit its schema: {error}; {_REMEDY}") from error
 
 
-def _load_classifier(reader: _Reader) -> TaskClassifier:
+def _load_classifier(reader: _Reader, *, eager: bool) -> TaskClassifier:
     manifest = reader.manifest
     arrays = reader.read_arrays(CLASSIFIER)
     labels, dim = len(manifest.labels), manifest.encoder.dim
     _check_shapes(CLASSIFIER, arrays, {**_head_shapes(dim, labels), "canaries": (len(manifest.canaries), dim)})
-    encoder = _load_encoder(reader)
-    _check_canaries(encoder, manifest, arrays["canaries"])
+    encoder = _load_encoder(
+        reader, verify=partial(_check_canaries, texts=tuple(manifest.canaries), recorded=arrays["canaries"])
+    )
+    first = None if manifest.first is None else _load_first(manifest, manifest.first.threshold, encoder, arrays)
+    if eager or first is None:
+        encoder.open()
     return TaskClassifier(
         labels=tuple(manifest.labels),
         encoder=encoder,
         heads=Heads(**{name: arrays[name] for name in HEAD_BLOCKS}),
         temperature=manifest.temperature,
         threshold=manifest.threshold,
+        first=first,
+    )
+
+
+def _load_first(
+    manifest: Manifest, threshold: float, encoder: OnnxEncoder, arrays: Mapping[str, NDArray[np.float32]]
+) -> FirstTier:
+    draft, labels = encoder.draft, len(manifest.labels)
+    if draft is None:
+        raise ArtifactError(f"{MANIFEST} tells of a first tier, but there is no {DRAFT}; {_REMEDY}")
+    shapes = {"weights": (draft.dim, labels), "bias": (labels,), "canaries": (len(manifest.canaries), draft.dim)}
+    _check_shapes(CLASSIFIER, arrays, {f"first.{name}": shape for name, shape in shapes.items()})
+    _check_canaries(draft, texts=manifest.canaries, recorded=arrays["first.canaries"])
+    heads = manifest.heads
+    heeded = (
+        {task for evidence in (heads.quality, heads.cost) for task in evidence if evidence[task].kept} if heads else set()
+    )
+    return FirstTier(
+        encoder=draft,
+        weights=arrays["first.weights"],
+        bias=arrays["first.bias"],
+        threshold=threshold,
+        tasks=frozenset(manifest.labels) - heeded,
     )
 
 
@@ -387,20 +440,27 @@ def _check_shapes(path: str, arrays: Mapping[str, NDArray[Any]], shapes: Mapping
             raise ArtifactError(f"{path}: {name} must be float32 of shape {shape}, was {found}; {_REMEDY}")
 
 
-def _load_encoder(reader: _Reader) -> OnnxEncoder:
+def _load_encoder(reader: _Reader, *, verify: Callable[[OnnxEncoder], None]) -> OnnxEncoder:
     model, tokenizer, record = (reader.read(path) for path in ENCODER_FILES)
-    return OnnxEncoder(_parse(record, EncoderRecord, ENCODER_FILES[2]), model=model, tokenizer=tokenizer)
+    return OnnxEncoder(
+        _parse(record, EncoderRecord, ENCODER_FILES[2]),
+        model=model,
+        tokenizer=tokenizer,
+        draft=reader.read_arrays(DRAFT) if DRAFT in reader.entries else None,
+        verify=verify,
+    )
 
 
-def _check_canaries(encoder: OnnxEncoder, manifest: Manifest, recorded: NDArray[np.float32]) -> None:
+def _check_canaries(encoder: Encoder, *, texts: Sequence[str], recorded: NDArray[np.float32]) -> None:
     """See that this machine's arithmetic gives the vectors that the heads were fitted on."""
     try:
-        vectors = encoder.encode(manifest.canaries)
+        vectors = encoder.encode(texts)
     except Exception as error:
         raise EncoderError(f"the encoder does not run on this machine: {error}") from error
     if vectors.shape != recorded.shape:
         raise ArtifactError(f"the encoder must give vectors of shape {recorded.shape}, was {vectors.shape}; {_REMEDY}")
-    worst = float((vectors * recorded).sum(axis=1).min(initial=1.0))
+    lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(recorded, axis=1)
+    worst = float(((vectors * recorded).sum(axis=1) / np.maximum(lengths, 1e-12)).min(initial=1.0))
     if not worst >= _CANARY_COSINE:  # written so that NaN is refused, too
         raise ArtifactError(
             f"the encoder must give the recorded vectors (cosine at least {_CANARY_COSINE}), the worst was {worst:.4f}; "

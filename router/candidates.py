@@ -51,8 +51,8 @@ def tell_unknown(scores: Mapping[str, ModelScore], preference: Preference) -> li
 def _why_not(profile: ModelProfile, allowed: frozenset[str] | None, needs: frozenset[str]) -> str | None:
     if allowed is not None and profile.name not in allowed:
         return "not among the allowed"
-    if lacking := sorted(needs - profile.capabilities):
-        return f"lacks {', '.join(lacking)}"
+    if needs and (lacking := needs - profile.capabilities):
+        return f"lacks {', '.join(sorted(lacking))}"
     return None
 
 

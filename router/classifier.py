@@ -1,4 +1,4 @@
-"""Turns to task probabilities: embedding and lexical features under one linear head, keyword rules where it is unsure."""
+"""Turns to task probabilities: a cheap first tier, the full classifier where that is unsure, then keyword rules."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from router.heads import Features, Heads
+from router.errors import RouterError
+from router.heads import Features, Heads, multiply
 from router.keywords import KeywordRules
-from router.types import Encoder, Source, TaskPrediction
+from router.types import Encoder, Source, TaskPrediction, Tier, TierChoice
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,6 +22,33 @@ CONTINUES = "continues"
 _LEAST_CARRIED, _MOST_TURNS = 0.05, 10
 # Without such a label, a turn of so few words ("yes, go on") counts as one.
 _FOLLOW_UP_WORDS = 4
+# A turn of so few words that has one before it may go on with that, which the first tier hears less well; and the encoder
+# reads it in no time.
+_LEFT_TO_FULL_WORDS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstTier:
+    """What answers for the classifier where it is sure to agree: one linear layer on a cheap encoder's vector.
+
+    Attributes:
+        encoder: The cheap encoder.
+        weights: Shape (dim, labels), float32, and
+        bias: shape (labels,), fitted to the classifier's own calibrated probabilities.
+        threshold: Probability of the likeliest task from which its answer stands, in [0, 1].
+        tasks: The tasks whose answer may stand: not those where models are told apart by more than the task.
+    """
+
+    encoder: Encoder
+    weights: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    threshold: float
+    tasks: frozenset[str]
+
+    def probabilities(self, text: str) -> NDArray[np.float64]:
+        """Return calibrated probabilities, shape (labels,), summing to one."""
+        logits = multiply(self.encoder.encode([text])[0], self.weights) + self.bias
+        return softmax(np.asarray(logits, np.float64))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +61,7 @@ class TaskClassifier:
         heads: The weights.
         temperature: What the logits are divided by (Guo et al., 2017, On Calibration of Modern Neural Networks).
         threshold: Confidence below which the prediction counts as unsure, in [0, 1].
+        first: The first tier; None: there is none.
     """
 
     labels: tuple[str, ...]
@@ -40,6 +69,7 @@ class TaskClassifier:
     heads: Heads
     temperature: float
     threshold: float
+    first: FirstTier | None = None
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -63,13 +93,17 @@ class _Turn:
         own: Probability of each task, summing to 1 − `continues`.
         continues: Probability that the turn says none, but goes on with the one before.
         named: The task that a keyword rule names, where one was asked and fits.
-        features: What the classifier looked at, where it did.
+        tier: Who read it; None: nobody had to.
+        features: What the full classifier looked at, where it did.
+        problem: What failed meanwhile.
     """
 
     own: NDArray[np.float64]
     continues: float
     named: int | None = None
+    tier: Tier | None = None
     features: Features | None = None
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,11 +112,13 @@ class Reading:
 
     Attributes:
         prediction: The task.
-        features: What the classifier looked at in the turn itself; None where it did not.
+        features: What the full classifier looked at in the turn itself; None where it did not.
+        problem: What failed meanwhile, in a plain sentence; None: nothing.
     """
 
     prediction: TaskPrediction
     features: Features | None
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,11 +135,11 @@ class TaskOracle:
     classifier: TaskClassifier | None
     rules: KeywordRules = field(repr=False)
 
-    def predict(self, text: str, earlier: Sequence[str] = ()) -> TaskPrediction:
+    def predict(self, text: str, earlier: Sequence[str] = (), *, tier: TierChoice = "auto") -> TaskPrediction:
         """Return the task of a turn, given the user's turns before it, newest first; see `read`."""
-        return self.read(text, earlier).prediction
+        return self.read(text, earlier, tier=tier).prediction
 
-    def read(self, text: str, earlier: Sequence[str] = ()) -> Reading:
+    def read(self, text: str, earlier: Sequence[str] = (), *, tier: TierChoice = "auto") -> Reading:
         """Read a turn, given the user's turns before it.
 
         p(task) = p(task | turn) + p(`CONTINUES` | turn) · p(task of the turn before), and so on back; what is left before
@@ -116,13 +152,14 @@ class TaskOracle:
         Args:
             text: The turn.
             earlier: Those before it, newest first.
+            tier: `full`: the first tier is not asked.
         """
         turns = (text, *earlier)[:_MOST_TURNS]
         mixture, carried = np.zeros(len(self.labels)), 1.0
         read: list[_Turn] = []
         weights: list[float] = []
         for before, turn in enumerate(turns, start=1):
-            read.append(self._read(turn, follows=before < len(turns)))
+            read.append(self._read(turn, tier, follows=before < len(turns)))
             mixture += carried * read[-1].own
             weights.append(carried * (1 - read[-1].continues))
             carried *= read[-1].continues
@@ -131,14 +168,17 @@ class TaskOracle:
         mixture += carried / max(len(self.labels), 1)
         winner = int(mixture.argmax()) if max(weights) > 0 else None
         confidence = float(mixture.max(initial=0.0))
+        heaviest = read[int(np.argmax(weights))]
         prediction = TaskPrediction(
             task=None if winner is None else self.labels[winner],
             confidence=confidence,
             probabilities=dict(zip(self.labels, mixture.tolist(), strict=True)),
-            source=self._find_source(winner, confidence, read[int(np.argmax(weights))]),
+            source=self._find_source(winner, confidence, heaviest),
             inherited=sum(weights[1:]),
+            tier=heaviest.tier,
         )
-        return Reading(prediction=prediction, features=read[0].features)
+        problem = next((turn.problem for turn in read if turn.problem), None)
+        return Reading(prediction=prediction, features=read[0].features, problem=problem)
 
     def _find_source(self, winner: int | None, confidence: float, heaviest: _Turn) -> Source:
         if heaviest.named is not None:
@@ -148,10 +188,10 @@ class TaskOracle:
     def _is_sure(self, confidence: float) -> bool:
         return self.classifier is not None and confidence >= self.classifier.threshold
 
-    def _read(self, text: str, *, follows: bool) -> _Turn:
+    def _read(self, text: str, tier: TierChoice, *, follows: bool) -> _Turn:
         """Read one turn; `follows` says whether it has one before it."""
-        turn = self._classify(text)
-        sure = self._is_sure(turn.own.max(initial=0.0) + turn.continues / max(len(self.labels), 1))
+        turn = self._classify(text, "full" if follows and len(text.split()) <= _LEFT_TO_FULL_WORDS else tier)
+        sure = self._is_sure(self._confidence_in(turn))
         inherits = follows and not self._tells_follow_ups and (not sure or len(text.split()) <= _FOLLOW_UP_WORDS)
         named = self._rule_for(text) if inherits or not sure else None
         if named is None:
@@ -172,13 +212,40 @@ class TaskOracle:
         match = self.rules.match(text)
         return self.labels.index(match[0]) if match is not None and match[0] in self.labels else None
 
-    def _classify(self, text: str) -> _Turn:
+    def _confidence_in(self, turn: _Turn) -> float:
+        """Return the probability of the likeliest task if no turn stood before."""
+        return float(turn.own.max(initial=0.0)) + turn.continues / max(len(self.labels), 1)
+
+    def _classify(self, text: str, tier: TierChoice) -> _Turn:
         """Read a turn by the classifier alone; where there is nothing to go by, it says nothing by itself."""
-        if self.classifier is None or not text.strip():
+        classifier = self.classifier
+        if classifier is None or not text.strip():
             return _Turn(own=np.zeros(len(self.labels)), continues=1.0)
-        features = self.classifier.featurize(text)
-        own, continues = split_continues(self.classifier.labels, self.classifier.probabilities(features)[None])
-        return _Turn(own=own[0], continues=float(continues[0]), features=features)
+        if classifier.first is None:
+            return self._classify_fully(classifier, text)
+        if tier == "auto":
+            turn = _to_turn(classifier.labels, classifier.first.probabilities(text), tier="first")
+            if self._stands(classifier.first, turn):
+                return turn
+        try:
+            return self._classify_fully(classifier, text)
+        except RouterError as error:
+            turn = _to_turn(classifier.labels, classifier.first.probabilities(text), tier="first")
+            return replace(turn, problem=f"the first tier alone decides, the full classifier failed: {error}")
+
+    def _classify_fully(self, classifier: TaskClassifier, text: str) -> _Turn:
+        features = classifier.featurize(text)
+        return replace(_to_turn(classifier.labels, classifier.probabilities(features), tier="full"), features=features)
+
+    def _stands(self, first: FirstTier, turn: _Turn) -> bool:
+        confidence = self._confidence_in(turn)
+        likeliest = self.labels[int(turn.own.argmax())]
+        return confidence >= first.threshold and self._is_sure(confidence) and likeliest in first.tasks
+
+
+def _to_turn(labels: Sequence[str], probabilities: NDArray[np.float64], *, tier: Tier) -> _Turn:
+    own, continues = split_continues(labels, probabilities[None])
+    return _Turn(own=own[0], continues=float(continues[0]), tier=tier)
 
 
 def narrow(prediction: TaskPrediction, tasks: Collection[str]) -> TaskPrediction:
@@ -206,8 +273,10 @@ def split_continues(
     labels: Sequence[str], probabilities: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return probabilities of the tasks, shape (n, tasks), and of `CONTINUES`, shape (n,), 0 where that is no label."""
-    tasks = np.array([label != CONTINUES for label in labels], np.bool_)
-    return probabilities[:, tasks], probabilities[:, ~tasks].sum(axis=1)
+    if CONTINUES not in labels:
+        return probabilities, np.zeros(len(probabilities))
+    place = labels.index(CONTINUES)
+    return np.concatenate([probabilities[:, :place], probabilities[:, place + 1 :]], axis=1), probabilities[:, place]
 
 
 def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -26,6 +26,7 @@ from router.types import ModelProfile
 
 if TYPE_CHECKING:
     from router.decision import RoutingDecision
+    from router.types import TierChoice
 
 USAGE, NO_CANDIDATE, BAD_ARTIFACT = 2, 3, 4
 _SHOWN = 5
@@ -64,6 +65,7 @@ def app() -> None:
 @click.option("--allowed", metavar="MODEL", multiple=True, help="A model that may be chosen; repeat for more.")
 @click.option("--needs", multiple=True, help="A capability it must have, such as vision; repeat for more.")
 @click.option("--focus", help="creative, technical, informative, language, ethical, or a task.")
+@click.option("--tier", help="auto: the full classifier reads what the first tier is not sure of; full: everything.")
 @click.option("--json", "as_json", is_flag=True, help="Print the decision as JSON.")
 @click.option("--explain", is_flag=True, help="Print every term, and what would have changed the choice.")
 def route(
@@ -81,6 +83,7 @@ def route(
     allowed: Sequence[str],
     needs: Sequence[str],
     focus: str | None,
+    tier: TierChoice | None,
     as_json: bool,
     explain: bool,
 ) -> None:
@@ -97,6 +100,7 @@ def route(
         max_cost_usd=max_cost_usd,
         allowed=allowed or None,
         needs=needs,
+        tier=tier,
     )
     if as_json:
         click.echo(json.dumps(decision.to_dict(), indent=2, ensure_ascii=False))
@@ -126,7 +130,7 @@ def models(model: Path | None) -> None:
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
 def check(folder: Path | None) -> None:
     """Verify a model folder (default: as for route): every hash, shape and canary; say what is in it."""
-    click.echo(_describe(load_artifact(folder or find_artifact())))
+    click.echo(_describe(load_artifact(folder or find_artifact(), eager=True)))
 
 
 @app.group()
@@ -213,10 +217,6 @@ def _number(value: float | None) -> str:
     return "unknown" if value is None else f"{value:g}"
 
 
-if __name__ == "__main__":
-    main()
-
-
 def _describe_serving(profiles: Sequence[ModelProfile], config: Config) -> list[str]:
     options, serving = config.options, config.serving
     lines = [f"{config.path}: {len(profiles)} models, strategy {options['strategy']}, {_tell_dial(config)}"]
@@ -246,3 +246,7 @@ def _tell_limits(config: Config, model: str) -> str:
         if number is not None
     ]
     return ", ".join(told if chain is None else [*told, f"then {', '.join(chain) or 'nobody'}"])
+
+
+if __name__ == "__main__":
+    main()

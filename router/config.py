@@ -16,7 +16,7 @@ from router.execution.limits import CallPolicy
 from router.health import HealthPolicy
 from router.options import Dial, RouterOptions, find_strategy
 from router.serving import Serving
-from router.types import ModelProfile
+from router.types import ModelProfile, TierChoice
 
 if TYPE_CHECKING:
     from router.execution import Endpoint
@@ -66,6 +66,8 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     confidence: float | None = None
     max_cost_usd: float | None = None
     learn: bool = False
+    cache_size: Annotated[int, msgspec.Meta(ge=0)] = 1024
+    tier: TierChoice = "auto"
     endpoints: dict[str, dict[str, Any]] = {}
     models: dict[str, dict[str, Any]] = {}
     calls: dict[str, Any] = {}
@@ -136,6 +138,8 @@ def read_config(path: Path) -> Config:
             "confidence": file.confidence,
             "max_cost_usd": file.max_cost_usd,
             "learn": file.learn,
+            "cache_size": file.cache_size,
+            "tier": file.tier,
         },
         models=models,
         endpoints=_make_endpoints(served, endpoints),

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
 
 from router.allocation import Batch, spend
 from router.artifacts import Artifact, find_artifact, load_artifact
+from router.cache import CachedOracle
 from router.candidates import find_unable, tell_too_long, tell_unknown
 from router.classifier import Reading, TaskClassifier, TaskOracle, narrow, tell_source
-from router.config import choose_profiles, make_serving, read_config
 from router.decision import RoutingDecision
 from router.errors import InputError, NoCandidateError
 from router.feedback import Learner
@@ -26,16 +26,18 @@ from router.options import (
     Dial,
     RouteOptions,
     RouterOptions,
+    check_cache_size,
     check_max_cost,
     check_names,
     check_ranking,
+    check_tier,
     find_focus,
     find_strategy,
 )
 from router.scoring import DEFAULT_OUTPUT_TOKENS, UNCALIBRATED, Calibration, ProfileTable
 from router.serving import Fleet, Serving
 from router.text import Prompt, Request, read_prompt
-from router.types import ModelProfile, ModelScore, Preference, RoutingContext, Strategy, TaskPrediction
+from router.types import ModelProfile, ModelScore, Preference, RoutingContext, Strategy, TaskPrediction, TierChoice
 
 if TYPE_CHECKING:
     from router.calls import Completion
@@ -63,6 +65,9 @@ class Router:
         calibration: What a benchmark with prompts taught; None: tasks and profiles are all that counts.
         serving: How models are called: executor, endpoints, limits, what may be spent; None: the router only decides.
         learn: Whether `feedback` and the length of answers move the profiles; the model folder stays as it is.
+        cache_size: How many of the latest prompts to know the task of without a second look, some 5 kB each; only that is
+            kept, as a hash of the text: models are chosen anew every time.
+        tier: The default of `route(tier=…)`.
         problems: What failed on loading; stands in the reasons of every decision.
         clock: Seconds that never go back, for latencies, cooldowns and deadlines.
 
@@ -91,6 +96,8 @@ class Router:
         calibration: Calibration = UNCALIBRATED,
         serving: Serving | None = None,
         learn: bool = False,
+        cache_size: int = 1024,
+        tier: TierChoice = "auto",
         problems: Sequence[str] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -98,6 +105,7 @@ class Router:
         rules = rules or default_rules()
         labels = classifier.tasks if classifier else _known_tasks(rules, self.profiles)
         self._oracle = TaskOracle(labels=labels, classifier=classifier, rules=rules)
+        self._readings = CachedOracle(self._oracle, size=check_cache_size(cache_size))
         self._calibration = calibration
         self._table = ProfileTable(self.profiles, labels, heads=calibration.heads)
         self._strategy_name, self._strategy = find_strategy(strategy)
@@ -110,6 +118,7 @@ class Router:
         )
         self._preference = self._dial.find_preference(calibration.presets, calibration.risk)
         self._max_cost_usd = check_max_cost(max_cost_usd)
+        self._tier = check_tier(tier)
         self._problems = tuple(problems)
         self.fleet = Fleet(self.profiles, serving or Serving(), clock=clock)
         self.learner = Learner(self.profiles) if learn else None
@@ -135,7 +144,7 @@ class Router:
             sha256: What its manifest must hash to, to be sure that nobody rewrote it.
             on_error: `keywords` goes on with keyword rules where the classifier is damaged; every decision says so.
             **options: See `Router`: `strategy`, `prefer`, `quality_floor`, `cost_per_point`, `max_loss`, `confidence`,
-                `max_cost_usd`, `serving`, `learn`.
+                `max_cost_usd`, `serving`, `learn`, `cache_size`, `tier`.
 
         Raises:
             ArtifactError: If the folder is missing, damaged, altered or of another version.
@@ -154,6 +163,8 @@ class Router:
             ConfigError: If the file breaks a rule; names the line or the key.
             ArtifactError: If the model folder that it names cannot be loaded.
         """
+        from router.config import choose_profiles, make_serving, read_config
+
         config = read_config(Path(path))
         artifact = load_artifact(config.model_folder or find_artifact())
         profiles = choose_profiles(config, artifact.profiles)
@@ -186,6 +197,7 @@ class Router:
         max_cost_usd: float | None = None,
         allowed: Collection[str] | None = None,
         needs: Collection[str] = (),
+        tier: TierChoice | None = None,
     ) -> RoutingDecision:
         """Decide which model should handle a prompt.
 
@@ -208,30 +220,41 @@ class Router:
             max_cost_usd: Models that are expected to cost more for this prompt are excluded.
             allowed: Names of the models that may be chosen; None: all.
             needs: Capabilities the model must have, such as `vision` or `tools`. An image in the messages needs `vision`.
+            tier: `auto`: where the classifier's first tier is sure of the task, its answer stands, in a fraction of a
+                millisecond; `full`: the full classifier reads every prompt. None: as the router was made with.
 
         Raises:
             InputError: If an argument is of the wrong type or an option unknown. Never on a text.
             NoCandidateError: If every model is excluded; says by what.
         """
-        request = read_prompt(prompt)
-        dial = Dial(
-            prefer=prefer,
-            quality_floor=quality_floor,
-            cost_per_point=cost_per_point,
-            max_loss=max_loss,
-            confidence=confidence,
-        )
-        preference = self._choose_preference(dial)
-        needed = frozenset(check_names(needs, "needs")) | ({"vision"} if request.has_image else set())
-        reading, reasons = self._read(request)
-        prediction = reading.prediction
+        options: RouteOptions = {
+            "key": key,
+            "focus": focus,
+            "prefer": prefer,
+            "quality_floor": quality_floor,
+            "cost_per_point": cost_per_point,
+            "max_loss": max_loss,
+            "confidence": confidence,
+            "max_cost_usd": max_cost_usd,
+            "allowed": allowed,
+            "needs": needs,
+        }
+        request, preference = read_prompt(prompt), self._choose_preference(options)
+        return self._decide(request, self._readings.read(request.turns, tier=self._choose_tier(tier)), preference, options)
+
+    def _decide(self, request: Request, reading: Reading, preference: Preference, options: RouteOptions) -> RoutingDecision:
+        """Choose for a prompt that was read."""
+        needed = frozenset(check_names(options.get("needs", ()), "needs")) | ({"vision"} if request.has_image else set())
+        reasons, prediction = self._tell_reading(reading), reading.prediction
+        focus, limit = options.get("focus"), options.get("max_cost_usd")
         if focus is not None:
             prediction = narrow(prediction, find_focus(focus, self._oracle.labels))
+            reading = replace(reading, prediction=prediction)
             reasons.append(f"focus {focus!r}: only its tasks count")
-        limit = self._max_cost_usd if max_cost_usd is None else check_max_cost(max_cost_usd)
-        reading = replace(reading, prediction=prediction)
+        limit = self._max_cost_usd if limit is None else check_max_cost(limit)
+        allowed = options.get("allowed")
         scores, excluded = self._score(request, reading, preference, allowed=allowed, needs=needed, limit=limit)
-        ranking, cooling = self._rank(request, key, prediction, scores, preference)
+        ranking, cooling = self._rank(request, options.get("key", ""), prediction, scores, preference)
         return RoutingDecision(
             ranking=ranking,
             prediction=prediction,
@@ -248,10 +271,23 @@ class Router:
             ),
         )
 
+    async def aroute(self, prompt: Prompt, **options: Unpack[RouteOptions]) -> RoutingDecision:
+        """As `route`, in another thread: the event loop goes on meanwhile.
+
+        Raises:
+            InputError: As `route`.
+            NoCandidateError: As `route`.
+        """
+        import asyncio
+
+        return await asyncio.to_thread(self.route, prompt, **options)
+
     def route_many(
         self, prompts: Sequence[Prompt], *, budget_usd: float | None = None, **options: Unpack[RouteOptions]
     ) -> Batch:
         """Decide which model should handle each of several prompts; with a budget, for the most quality of all together.
+
+        The prompts are read on all processors, each different one once; then they are decided one after the other.
 
         Args:
             prompts: As for `route`.
@@ -264,7 +300,12 @@ class Router:
             InputError: As `route`; or if the budget is less than the cheapest models cost, or a cost is unknown.
             NoCandidateError: As `route`.
         """
-        decisions = [self.route(prompt, **options) for prompt in prompts]
+        preference, tier = self._choose_preference(options), self._choose_tier(options.get("tier"))
+        requests = [read_prompt(prompt) for prompt in prompts]
+        readings = self._readings.read_many([request.turns for request in requests], tier=tier)
+        decisions = [
+            self._decide(request, reading, preference, options) for request, reading in zip(requests, readings, strict=True)
+        ]
         return Batch.of(decisions) if budget_usd is None else spend(decisions, budget_usd)
 
     @overload
@@ -410,29 +451,41 @@ class Router:
         last = sorted(cooling, key=lambda name: math.inf if (at := cooling[name]) is None else at)
         return (*ranking, *last), [f"cooling down after failures, ranked last: {', '.join(last)}"]
 
-    def predict(self, prompt: Prompt) -> TaskPrediction:
+    def predict(self, prompt: Prompt, *, tier: TierChoice | None = None) -> TaskPrediction:
         """Tell the task of a prompt, in its context where it is messages, without choosing a model.
 
         Args:
-            prompt: See `route`.
+            prompt: See `route`, as is
+            tier: this.
 
         Raises:
-            InputError: If the prompt is of the wrong type. Never on a text.
+            InputError: If the prompt is of the wrong type or the tier unknown. Never on a text.
         """
-        return self._read(read_prompt(prompt))[0].prediction
+        return self._readings.read(read_prompt(prompt).turns, tier=self._choose_tier(tier)).prediction
 
-    def _read(self, request: Request) -> tuple[Reading, list[str]]:
-        """Read the last turn in its conversation, and tell what the caller should know of how."""
-        reading = self._oracle.read(request.turns[0], request.turns[1:])
+    def _tell_reading(self, reading: Reading) -> list[str]:
+        """Tell what the caller should know of how the last turn was read in its conversation."""
         prediction = reading.prediction
         inherits = prediction.inherited > 0.5  # noqa: PLR2004 - more than the turn itself
         reasons = ["the last turn says no task by itself: an earlier one decides"] if inherits else []
+        if reading.problem is not None:
+            reasons.append(reading.problem)
         if prediction.source != "classifier":
             reasons.append(tell_source(prediction, has_classifier=self._oracle.classifier is not None))
             _log.info("%s", reasons[-1])
-        return reading, reasons
+        return reasons
 
-    def _choose_preference(self, dial: Dial) -> Preference:
+    def _choose_tier(self, tier: TierChoice | None) -> TierChoice:
+        return self._tier if tier is None else check_tier(tier)
+
+    def _choose_preference(self, options: RouteOptions) -> Preference:
+        dial = Dial(
+            prefer=options.get("prefer"),
+            quality_floor=options.get("quality_floor"),
+            cost_per_point=options.get("cost_per_point"),
+            max_loss=options.get("max_loss"),
+            confidence=options.get("confidence"),
+        )
         if dial == _UNSET:
             return self._preference
         return dial.or_else(self._dial).find_preference(self._calibration.presets, self._calibration.risk)
@@ -500,6 +553,7 @@ def route(
     max_cost_usd: float | None = None,
     allowed: Collection[str] | None = None,
     needs: Collection[str] = (),
+    tier: TierChoice | None = None,
 ) -> RoutingDecision:
     """Decide with the shipped model folder which model should handle a prompt; see `Router.route` for the options.
 
@@ -519,6 +573,7 @@ def route(
         max_cost_usd=max_cost_usd,
         allowed=allowed,
         needs=needs,
+        tier=tier,
     )
 
 

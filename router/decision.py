@@ -61,6 +61,7 @@ class RoutingDecision:
                 "source": self.prediction.source,
                 "probabilities": dict(self.prediction.probabilities),
                 "inherited": self.prediction.inherited,
+                "tier": self.prediction.tier,
             },
             "strategy": self.strategy,
             "preference": {
@@ -78,7 +79,8 @@ class RoutingDecision:
     def _tell_task(self) -> list[str]:
         likely = sorted(self.prediction.probabilities.items(), key=lambda item: -item[1])[:_SHOWN_TASKS]
         told = ", ".join(f"{task} {probability:.2f}" for task, probability in likely)
-        return [f"task: {self.prediction.task or 'unknown'}, by {self.prediction.source} ({told}, …)"]
+        tier = f", {self.prediction.tier} tier" if self.prediction.tier else ""
+        return [f"task: {self.prediction.task or 'unknown'}, by {self.prediction.source}{tier} ({told}, …)"]
 
     def _tell_scores(self) -> list[str]:
         width = max(len(model) for model in self.ranking[:_SHOWN_MODELS])

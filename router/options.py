@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypedDict
+from typing import TypedDict, get_args
 
 from router.errors import InputError
 from router.risk import RiskCurve
 from router.scoring import UNCALIBRATED
 from router.serving import Serving
 from router.strategies import FOCUS_AREAS, make_strategy
-from router.types import Preference, Strategy
+from router.types import Preference, Strategy, TierChoice
 
 _CONFIDENCE = 0.95
 _UNMEASURED = RiskCurve(reference="", n=0, tolerances=(), losses=(), deviations=(), savings=())
@@ -30,6 +30,7 @@ class RouteOptions(TypedDict, total=False):
     max_cost_usd: float | None
     allowed: Collection[str] | None
     needs: Collection[str]
+    tier: TierChoice | None
 
 
 class CallOptions(RouteOptions, total=False):
@@ -51,6 +52,8 @@ class RouterOptions(TypedDict, total=False):
     max_cost_usd: float | None
     serving: Serving | None
     learn: bool
+    cache_size: int
+    tier: TierChoice
 
 
 def find_focus(focus: str, labels: Sequence[str]) -> Collection[str]:
@@ -144,7 +147,7 @@ def find_strategy(strategy: str | Strategy) -> tuple[str, Strategy]:
 
 def check_ranking(ranking: Sequence[str], candidates: Sequence[str], strategy: str) -> tuple[str, ...]:
     """Return a ranking, if it names every candidate exactly once."""
-    if sorted(ranking) != sorted(candidates):
+    if len(ranking) != len(candidates) or set(ranking) != set(candidates):
         raise InputError(
             f"strategy {strategy!r} must rank every candidate exactly once, gave {len(ranking)} of {len(candidates)}"
         )
@@ -163,3 +166,17 @@ def check_max_cost(max_cost_usd: float | None) -> float | None:
     if max_cost_usd is None or (isinstance(max_cost_usd, (int, float)) and max_cost_usd >= 0):
         return max_cost_usd
     raise InputError(f"max_cost_usd must be a number that is not negative, was {max_cost_usd!r}")
+
+
+def check_cache_size(cache_size: int) -> int:
+    """Return how many readings to keep, not negative."""
+    if isinstance(cache_size, int) and not isinstance(cache_size, bool) and cache_size >= 0:
+        return cache_size
+    raise InputError(f"cache_size must be a whole number that is not negative, was {cache_size!r}")
+
+
+def check_tier(tier: TierChoice) -> TierChoice:
+    """Return which tiers of the classifier to ask."""
+    if tier in get_args(TierChoice):
+        return tier
+    raise InputError(f"tier must be one of {list(get_args(TierChoice))}, was {tier!r}")

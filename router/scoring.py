@@ -100,10 +100,7 @@ class ProfileTable:
         self._output_usd = _column([profile.output_usd_per_mtok for profile in profiles]) / 1e6
         self._measured_usd = _measured_usd(profiles, self.tasks)
         self._latency_s = _column([profile.latency_s for profile in profiles])
-        arranged = None if heads is None else heads.arrange(self.names)
-        heeded = (frozenset[str](), frozenset[str]()) if heads is None else (heads.quality_tasks, heads.cost_tasks)
-        self._heads = arranged
-        self._heeds_quality, self._heeds_cost = (np.array([t in tasks for t in self.tasks], np.float64) for tasks in heeded)
+        self._heed(heads)
 
     def score(
         self,
@@ -134,12 +131,13 @@ class ProfileTable:
         rows = [self._row[name] for name in candidates]
         p = np.array([probabilities.get(task, 0.0) for task in self.tasks])
         if self._heads is None or features is None:
-            expected = self.expect(p, tokens=tokens)
+            expected, spread = self.expect(p, tokens=tokens), np.ones(1)
         else:
             said, dearer = self._heads.quality.apply(features), self._heads.cost.apply(features)
             expected = self.expect(p, tokens=tokens, shift=trust * said, log_ratio=trust * dearer)
+            spread = _slope(expected.quality) / _slope(expected.quality_by_task)
         quality, cost, shift = expected.quality, expected.cost_usd, expected.shift
-        stderr = np.sqrt(self._variance @ p**2) * _slope(quality) / _slope(expected.quality_by_task)
+        stderr = np.sqrt(self._variance @ p**2) * spread
         quality, stderr, shift = quality[rows], stderr[rows], shift[rows]
         cost, cost_assumed = _fill(cost[rows])
         known = self._latency_s[rows]
@@ -148,21 +146,23 @@ class ProfileTable:
         latency, latency_assumed = _fill(known)
         price = 0.01 * (_known(cost) / preference.usd_per_point + _known(latency) / preference.seconds_per_point)
         # Lists, because reading an array element by element costs more than all the arithmetic above.
-        columns = (quality, stderr, quality - price, cost, latency, cost_assumed, latency_assumed, shift)
-        terms = zip(candidates, rows, *(column.tolist() for column in columns), strict=True)
+        columns = (quality, stderr, quality - price, shift, cost_assumed, latency_assumed)
+        terms = zip(
+            candidates, rows, *(column.tolist() for column in columns), _to_list(cost), _to_list(latency), strict=True
+        )
         return {
             name: ModelScore(
                 model=name,
                 quality=quality_m,
                 stderr=stderr_m,
-                cost_usd=_optional(cost_usd),
-                latency_s=_optional(latency_s),
+                cost_usd=cost_usd,
+                latency_s=latency_s,
                 assumed=_ASSUMED[cost_guessed, latency_guessed],
                 utility=utility,
                 quality_by_task=self._quality_by_task[row],
                 shift=shift_m,
             )
-            for name, row, quality_m, stderr_m, utility, cost_usd, latency_s, cost_guessed, latency_guessed, shift_m in terms
+            for name, row, quality_m, stderr_m, utility, shift_m, cost_guessed, latency_guessed, cost_usd, latency_s in terms
         }
 
     def expect(
@@ -186,17 +186,24 @@ class ProfileTable:
             log_ratio: What they say of cost, shape (…, models).
         """
         by_task = p @ self._quality.T
+        if self._heads is None:
+            return Expectation(
+                quality=by_task, cost_usd=self._price(p, tokens), quality_by_task=by_task, shift=np.zeros_like(by_task)
+            )
         counted = np.clip(shift, -_MOST_SHIFT, _MOST_SHIFT) * (p @ self._heeds_quality)[..., None]
         bounded = np.clip(by_task, _LEAST_QUALITY, 1 - _LEAST_QUALITY)
-        by_price = tokens * self._input_usd + (p @ self._output_tokens.T) * self._output_usd
-        cost = np.where(np.isnan(by_price), p @ self._measured_usd.T, by_price)
         ratio = np.clip(log_ratio, -_MOST_LOG_RATIO, _MOST_LOG_RATIO) * (p @ self._heeds_cost)[..., None]
         return Expectation(
             quality=np.where(counted == 0, by_task, 1 / (1 + (1 / bounded - 1) * np.exp(-counted))),
-            cost_usd=cost * np.exp(ratio),
+            cost_usd=self._price(p, tokens) * np.exp(ratio),
             quality_by_task=by_task,
             shift=counted + np.zeros_like(by_task),
         )
+
+    def _price(self, p: NDArray[np.float64], tokens: int | NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the cost by task: by prices where they are known, else as it was measured."""
+        by_price = tokens * self._input_usd + (p @ self._output_tokens.T) * self._output_usd
+        return np.where(np.isnan(by_price), p @ self._measured_usd.T, by_price)
 
     def heeding(self, heads: PromptHeads) -> ProfileTable:
         """Return the table with other heads."""
@@ -259,7 +266,7 @@ def _fill(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.
 
 def _known(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the values with 0 where nothing is known of any model: then it cannot tell them apart."""
-    return np.nan_to_num(values, nan=0.0)
+    return np.where(np.isnan(values), 0.0, values)
 
 
 def _slope(quality: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -268,5 +275,6 @@ def _slope(quality: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(bounded * (1 - bounded))
 
 
-def _optional(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)
+def _to_list(values: NDArray[np.float64]) -> list[float | None]:
+    """Return the values, None for NaN."""
+    return [None if math.isnan(value) else value for value in values.tolist()] if np.isnan(values).any() else values.tolist()

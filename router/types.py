@@ -1,4 +1,4 @@
-"""The values that cross every boundary: frozen dataclasses and two protocols, data only."""
+"""The values that cross every boundary: frozen dataclasses, a frozen struct and two protocols, data only."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
+import msgspec
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 Source = Literal["classifier", "keywords", "default"]
+# Who read a prompt: the cheap first tier of the classifier, or all of it; and what to ask for.
+Tier = Literal["first", "full"]
+TierChoice = Literal["auto", "full"]
 # Why a call failed; what follows from it is in `router.health` and `router.execution.policy`.
 FailureClass = Literal["transient", "rate_limit", "auth", "request", "cancelled"]
 
@@ -101,6 +106,7 @@ class TaskPrediction:
         probabilities: One per task, summing to 1.
         source: `classifier`; `keywords` where it is missing or unsure and a rule fits; `default` where neither is sure.
         inherited: How much of it comes from earlier turns of the conversation, in [0, 1].
+        tier: Which tier of the classifier read the turn that counts most; None: none did.
     """
 
     task: str | None
@@ -108,6 +114,7 @@ class TaskPrediction:
     probabilities: Mapping[str, float]
     source: Source
     inherited: float = 0.0
+    tier: Tier | None = None
 
     @property
     def unsure(self) -> bool:
@@ -148,8 +155,8 @@ class Preference:
         _require(not math.isnan(self.tolerance), "tolerance must be a number", self.tolerance)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelScore:
+# A struct, because a router makes one per model and prompt, and a frozen dataclass takes twelve times as long (ADR 11).
+class ModelScore(msgspec.Struct, frozen=True, kw_only=True):
     """Every term of one model's score for one prompt.
 
     Attributes:

@@ -1,12 +1,12 @@
 """Small stand-ins whose numbers can be worked out by hand."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from router import Estimate, ModelProfile, ModelScore, Preference, RoutingContext, TaskPrediction
-from router.classifier import TaskClassifier
+from router.classifier import FirstTier, TaskClassifier
 from router.features import BUCKETS, SURFACE
 from router.heads import Heads
 
@@ -32,13 +32,30 @@ def classifier(
     labels: Sequence[str] = LABELS,
     threshold: float = 0.6,
     temperature: float = 1.0,
+    first: FirstTier | None = None,
 ) -> TaskClassifier:
     """A classifier that gives each text the probabilities it was taught (at temperature 1), any other even ones."""
     n = len(labels)
     encoder = TaughtEncoder({text: np.log(probabilities).tolist() for text, probabilities in taught.items()}, n)
     silent = {"lexical": (BUCKETS, n), "surface": (len(SURFACE), n), "bias": (n,)}
     heads = Heads(embedding=np.eye(n, dtype=np.float32), **{name: np.zeros(s, np.float32) for name, s in silent.items()})
-    return TaskClassifier(labels=tuple(labels), encoder=encoder, heads=heads, temperature=temperature, threshold=threshold)
+    return TaskClassifier(
+        labels=tuple(labels), encoder=encoder, heads=heads, temperature=temperature, threshold=threshold, first=first
+    )
+
+
+def first_tier(
+    taught: Mapping[str, Sequence[float]],
+    *,
+    labels: Sequence[str] = LABELS,
+    threshold: float = 0.7,
+    tasks: Collection[str] = LABELS,
+) -> FirstTier:
+    """A first tier that gives each text the probabilities it was taught, any other even ones."""
+    n = len(labels)
+    encoder = TaughtEncoder({text: np.log(probabilities).tolist() for text, probabilities in taught.items()}, n)
+    weights, bias = np.eye(n, dtype=np.float32), np.zeros(n, np.float32)
+    return FirstTier(encoder=encoder, weights=weights, bias=bias, threshold=threshold, tasks=frozenset(tasks))
 
 
 def model(name: str, quality: Mapping[str, float] | float = 0.5, **fields: object) -> ModelProfile:

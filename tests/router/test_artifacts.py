@@ -11,7 +11,17 @@ import pytest
 from safetensors.numpy import load, save
 
 from router import ArtifactError, InputError, Router, artifacts
-from router.artifacts import CLASSIFIER, KEYWORDS, MANIFEST, PROFILES, QUALITY, describe_arrays, find_artifact, load_artifact
+from router.artifacts import (
+    CLASSIFIER,
+    DRAFT,
+    KEYWORDS,
+    MANIFEST,
+    PROFILES,
+    QUALITY,
+    describe_arrays,
+    find_artifact,
+    load_artifact,
+)
 from router.encoder import OnnxEncoder
 from router.features import BUCKETS, SURFACE
 
@@ -37,7 +47,7 @@ def entries(folder: Path) -> dict[str, dict[str, Any]]:
 def rewrite(folder: Path, path: str, content: bytes) -> None:
     """Write a file and bring the manifest in line, as somebody does who alters both."""
     put(folder / path, content)
-    tensors = describe_arrays(load(content)) if path in (CLASSIFIER, QUALITY) else {}
+    tensors = describe_arrays(load(content)) if path in (CLASSIFIER, QUALITY, DRAFT) else {}
     entry = {"path": path, "size": len(content), "sha256": hashlib.sha256(content).hexdigest(), "tensors": tensors}
     edit_manifest(folder, files=list((entries(folder) | {path: entry}).values()))
 
@@ -82,6 +92,16 @@ def arrays(**changes: Callable[[Any], Any] | None) -> Damage:
     return damage
 
 
+def draft(**changes: Callable[[Any], Any]) -> Damage:
+    """Change arrays of the draft, hashes and all."""
+
+    def damage(folder: Path) -> None:
+        found = load((folder / DRAFT).read_bytes())
+        rewrite(folder, DRAFT, save(found | {name: change(found[name]) for name, change in changes.items()}))
+
+    return damage
+
+
 def profiles(**changes: object) -> Damage:
     """Change the first model, hashes and all."""
 
@@ -119,6 +139,7 @@ def with_nan(array: Any) -> Any:
     return np.where(np.arange(array.size).reshape(array.shape) == 0, np.nan, array).astype(array.dtype)
 
 
+FIRST = {"threshold": 0.7, "n": 200, "share": 0.5, "lost": 0.004}
 FOREIGN = "do not belong into a model folder"
 MISFIT = "does not fit its schema"
 DAMAGED = "is damaged or altered"
@@ -171,6 +192,14 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "array lacking": (arrays(bias=None), "bias must be float32 .* was missing"),
     "stale description": (stale_description, "by dtype and shape"),
     "another encoder's canaries": (arrays(canaries=lambda a: a[::-1]), "must give the recorded vectors"),
+    "another draft's canaries": (arrays(**{"first.canaries": lambda a: a[::-1]}), "must give the recorded vectors"),
+    "first tier of other labels": (arrays(**{"first.weights": lambda a: a[:, :-1]}), r"first\.weights must be float32"),
+    "first tier lacking": (arrays(**{"first.bias": None}), r"first\.bias must be float32 of shape \(15,\), was missing"),
+    "first tier without draft": (unnamed(DRAFT), "tells of a first tier, but there is no encoder/draft.safetensors"),
+    "first tier's threshold over 1": (manifest(first=FIRST | {"threshold": 1.01}), MISFIT),
+    "draft altered": (alter(DRAFT, lambda content: content[:-1] + bytes([content[-1] ^ 1])), DAMAGED),
+    "draft too large": (grow(DRAFT, 64 * MIB + 1), "must be at most 67108864 bytes"),
+    "draft of no numbers": (draft(bias=lambda a: a * np.float32("nan")), "must hold finite numbers only"),
     "quality over 1": (profiles(quality={"math": {"mean": 1.5, "stderr": 0, "n": 1}}), r"mean must be in \[0, 1\], was 1.5"),
     "negative error": (profiles(quality={"math": {"mean": 0.5, "stderr": -1, "n": 1}}), "stderr must be finite"),
     "negative price": (profiles(input_usd_per_mtok=-1), "input_usd_per_mtok must be finite and not negative, was -1"),
@@ -199,7 +228,7 @@ def test_a_folder_that_is_not_as_it_should_be_is_refused_with_rule_and_remedy(
 ) -> None:
     damage(folder)
     with pytest.raises(ArtifactError, match=rule) as refused:
-        load_artifact(folder)
+        load_artifact(folder, eager=True)
     assert "llm-router-train" in str(refused.value) or "copy the file itself" in str(refused.value)
 
 
@@ -218,6 +247,8 @@ def test_a_sound_folder_loads_without_problems(folder: Path) -> None:
     assert artifact.sha256 == hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
 
 
+# A prompt that the shipped first tier is sure of.
+SURE = "prove that sqrt(2) is irrational"
 EVIDENCE = {"n": 90.0, "gain": 0.02, "low": 0.01, "high": 0.03, "kept": True}
 HEADS = {"models": ["b", "a"], "quality": {"math": EVIDENCE, "coding": EVIDENCE | {"kept": False}}, "cost": {}}
 
@@ -274,13 +305,13 @@ def test_a_folder_reached_by_a_link_loads(folder: Path, tmp_path: Path) -> None:
 def test_an_encoder_that_gives_no_numbers_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(OnnxEncoder, "encode", lambda _, texts: np.full((len(texts), 384), np.nan, np.float32))
     with pytest.raises(ArtifactError, match="must give the recorded vectors"):
-        load_artifact(folder)
+        load_artifact(folder, eager=True)
 
 
 def test_an_encoder_of_another_dimension_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(OnnxEncoder, "encode", lambda _, texts: np.zeros((len(texts), 5), np.float32))
     with pytest.raises(ArtifactError, match=r"must give vectors of shape \(\d+, 384\), was \(\d+, 5\)"):
-        load_artifact(folder)
+        load_artifact(folder, eager=True)
 
 
 def test_a_pin_that_matches_is_accepted_in_either_case_and_another_refused(folder: Path) -> None:
@@ -293,7 +324,7 @@ def test_a_pin_that_matches_is_accepted_in_either_case_and_another_refused(folde
 
 
 @pytest.mark.parametrize(
-    "name", ["a byte altered", "no graph", "NaN", "another encoder's canaries", "emptied", "linked graph"]
+    "name", ["a byte altered", "no graph", "NaN", "another draft's canaries", "draft altered", "emptied", "linked graph"]
 )
 def test_with_on_error_keywords_a_broken_classifier_is_told_and_rules_decide(
     folder: Path, name: str, caplog: pytest.LogCaptureFixture
@@ -317,17 +348,55 @@ def test_with_on_error_keywords_manifest_and_profiles_are_needed_still(folder: P
         load_artifact(folder, on_error="keywords")
 
 
-@pytest.mark.parametrize("path", [GRAPH, "encoder/tokenizer.json"])
-def test_an_encoder_that_does_not_load_here_is_told_and_rules_decide(folder: Path, path: str) -> None:
-    rewrite(folder, path, b"{}")
+@pytest.mark.parametrize(
+    "damage",
+    [replaced("encoder/tokenizer.json", b"{}"), draft(bias=lambda a: a[:-1]), draft(tokens=lambda a: a[:9])],
+    ids=["tokenizer", "draft that does not fit", "draft of fewer pieces"],
+)
+def test_an_encoder_that_does_not_load_here_is_told_and_rules_decide(folder: Path, damage: Damage) -> None:
+    damage(folder)
     decision = Router.load(folder).route("please translate this")
     assert (decision.prediction.task, decision.prediction.source) == ("translation", "keywords")
     assert decision.reasons[0].startswith("no classifier, keyword rules decide: ")
 
 
+def test_a_graph_that_does_not_load_here_leaves_the_first_tier(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rewrite(folder, GRAPH, b"{}")
+    router = Router.load(folder)
+    assert router.route(SURE).reasons == Router.load().route(SURE).reasons
+    for _ in range(2):
+        decision = router.route(SURE, tier="full")
+        assert (decision.prediction.task, decision.prediction.tier) == ("math", "first")
+        assert "the first tier alone decides, the full classifier failed: ONNX Runtime" in " ".join(decision.reasons)
+    assert len(caplog.messages) == 1
+    assert "no classifier, keyword rules decide: " in load_artifact(folder, eager=True).problems[0]
+
+
+def test_another_encoder_than_the_recorded_one_answers_nothing(folder: Path) -> None:
+    arrays(canaries=lambda a: a[::-1])(folder)
+    decision = Router.load(folder).route(SURE, tier="full")
+    assert decision.prediction.tier == "first"
+    assert "must give the recorded vectors" in " ".join(decision.reasons)
+
+
+def test_without_a_first_tier_the_graph_is_opened_at_once(folder: Path) -> None:
+    edit_manifest(folder, first=None)
+    rewrite(folder, GRAPH, b"{}")
+    assert "no classifier, keyword rules decide: ONNX Runtime" in load_artifact(folder).problems[0]
+
+
+def test_a_task_whose_models_the_prompt_tells_apart_is_not_left_to_the_first_tier(folder: Path) -> None:
+    teach(folder)
+    classifier = load_artifact(folder).classifier
+    assert classifier is not None
+    assert classifier.first is not None
+    assert set(classifier.labels) - classifier.first.tasks == {"math"}
+    assert Router.load(folder).route(SURE).prediction.tier == "full"
+
+
 def test_an_encoder_that_does_not_run_here_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(OnnxEncoder, "encode", lambda _, texts: texts[99])
-    assert "does not run on this machine" in load_artifact(folder).problems[0]
+    assert "does not run on this machine" in load_artifact(folder, eager=True).problems[0]
 
 
 def test_without_classifier_and_without_rules_a_router_still_decides(folder: Path) -> None:

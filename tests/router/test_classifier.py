@@ -1,9 +1,14 @@
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from router.classifier import CONTINUES, TaskOracle, softmax
+from router.errors import EncoderError
 from router.keywords import KeywordRules
-from tests.router.fakes import LABELS, classifier
+from tests.router.fakes import LABELS, classifier, first_tier
 
 RULES = KeywordRules(precision=0.75, phrases={"writing": ["poem"], "cooking": ["recipe"]})
 TAUGHT = {"prove it": (0.1, 0.8, 0.1), "a poem?": (0.4, 0.4, 0.2), "hm": (0.5, 0.3, 0.2), "recipe": (0.5, 0.3, 0.2)}
@@ -137,3 +142,92 @@ def test_a_conversation_of_thousands_of_turns_is_read_a_few_turns_back() -> None
     prediction = SPEAKER.predict("yes", ["yes"] * 5000)
     assert prediction.unsure
     assert sum(prediction.probabilities.values()) == pytest.approx(1)
+
+
+QUICK = first_tier({"prove it": (0.05, 0.9, 0.05), "hm": (0.6, 0.3, 0.1), "a poem?": (0.1, 0.1, 0.8)})
+TIERED = TaskOracle(labels=LABELS, classifier=classifier(TAUGHT, first=QUICK), rules=RULES)
+
+
+def test_the_first_tier_answers_where_it_is_sure() -> None:
+    prediction = TIERED.predict("prove it")
+    assert (prediction.task, prediction.source, prediction.tier) == ("math", "classifier", "first")
+    assert prediction.confidence == pytest.approx(0.9)
+    assert TIERED.read("prove it").features is None
+
+
+def test_the_full_classifier_reads_what_the_first_tier_is_not_sure_of() -> None:
+    reading = TIERED.read("hm")
+    assert (reading.prediction.tier, reading.problem) == ("full", None)
+    assert reading.prediction.confidence == pytest.approx(0.5)
+    assert reading.features is not None
+
+
+def test_asked_for_the_full_tier_answers() -> None:
+    prediction = TIERED.predict("prove it", tier="full")
+    assert (prediction.task, prediction.tier) == ("math", "full")
+    assert prediction.confidence == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize(("threshold", "tier"), [(0.8999, "first"), (0.9001, "full")])
+def test_at_the_threshold_the_first_tiers_answer_stands(threshold: float, tier: str) -> None:
+    first = first_tier({"prove it": (0.05, 0.9, 0.05)}, threshold=threshold)
+    oracle = TaskOracle(labels=LABELS, classifier=classifier(TAUGHT, first=first), rules=RULES)
+    assert oracle.predict("prove it").tier == tier
+
+
+def test_what_counts_as_unsure_is_never_left_to_the_first_tier() -> None:
+    first = first_tier({"prove it": (0.25, 0.5, 0.25)}, threshold=0.4)
+    oracle = TaskOracle(labels=LABELS, classifier=classifier(TAUGHT, first=first, threshold=0.6), rules=RULES)
+    assert oracle.predict("prove it").tier == "full"
+
+
+def test_a_task_whose_models_are_told_apart_by_the_prompt_is_left_to_the_full_classifier() -> None:
+    first = first_tier({"prove it": (0.05, 0.9, 0.05), "a poem?": (0.1, 0.1, 0.8)}, tasks={"writing", "coding"})
+    oracle = TaskOracle(labels=LABELS, classifier=classifier(TAUGHT, first=first), rules=RULES)
+    assert [oracle.predict(text).tier for text in ("prove it", "a poem?")] == ["full", "first"]
+
+
+def test_in_a_conversation_each_turn_has_its_tier_and_the_heaviest_is_told() -> None:
+    labels = (*LABELS, CONTINUES)
+    first = first_tier({"prove it": (0.02, 0.9, 0.02, 0.06)}, labels=labels)
+    taught = {"go on": (0.02, 0.02, 0.01, 0.95)}
+    oracle = TaskOracle(labels=LABELS, classifier=classifier(taught, labels=labels, first=first), rules=RULES)
+    prediction = oracle.predict("go on", ["prove it"])
+    assert (prediction.task, prediction.tier) == ("math", "first")
+    assert prediction.inherited > 0.5
+
+
+def test_a_few_words_after_another_turn_are_left_to_the_full_classifier() -> None:
+    few, more = "write a poem, then", "write a poem, then tell me what it is about"
+    first = first_tier(dict.fromkeys((few, more), (0.05, 0.05, 0.9)))
+    oracle = TaskOracle(labels=LABELS, classifier=classifier(TAUGHT, first=first, threshold=0.1), rules=RULES)
+    assert [oracle.predict(text).tier for text in (few, more)] == ["first", "first"]
+    assert [oracle.predict(text, ["prove it"]).tier for text in (few, more)] == ["full", "first"]
+
+
+class BrokenEncoder:
+    """Cannot be opened."""
+
+    name, dim = "broken", 3
+
+    def encode(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+        raise EncoderError(f"the graph is no graph, asked for {len(texts)} text")
+
+
+def test_where_the_full_classifier_fails_the_first_tier_decides_and_says_so() -> None:
+    broken = replace(classifier(TAUGHT, first=QUICK), encoder=BrokenEncoder())
+    oracle = TaskOracle(labels=LABELS, classifier=broken, rules=RULES)
+    assert oracle.read("prove it").problem is None
+    reading = oracle.read("hm")
+    assert (reading.prediction.task, reading.prediction.tier) == ("coding", "first")
+    assert (
+        reading.problem
+        == "the first tier alone decides, the full classifier failed: the graph is no graph, asked for 1 text"
+    )
+    assert oracle.read("prove it", tier="full").problem == reading.problem
+
+
+def test_without_a_first_tier_the_full_classifier_has_to_work() -> None:
+    broken = replace(classifier(TAUGHT), encoder=BrokenEncoder())
+    with pytest.raises(EncoderError, match="no graph"):
+        TaskOracle(labels=LABELS, classifier=broken, rules=RULES).read("hm")

@@ -34,7 +34,7 @@ def test_route_prints_model_task_and_the_five_best(run: Run, shipped: Router) ->
     code, out, err = run("route", PROMPT)
     decision = shipped.route(PROMPT)
     assert (code, err) == (0, "")
-    assert out.startswith(f"{decision.model}   (task: math 0.")
+    assert out.startswith(f"{decision.model}   (task: math {decision.prediction.confidence:.2f}, by classifier)")
     assert [line.split()[1] for line in out.splitlines()[3:]] == list(decision.ranking[:5])
 
 

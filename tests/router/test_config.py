@@ -12,6 +12,8 @@ WHOLE = """
 strategy = "contextual>dynamic"
 quality_floor = 0.9
 learn = true
+cache_size = 16
+tier = "full"
 
 [endpoints.maker]
 base_url = "http://127.0.0.1:9/v1"
@@ -77,6 +79,7 @@ def test_a_whole_configuration_becomes_a_router(tmp_path: Path, model_folder: Pa
     assert router.learner is not None
     decision = router.route("write a haiku")
     assert (decision.strategy, decision.preference.quality_floor) == ("contextual>dynamic", 0.9)
+    assert (config.options["cache_size"], decision.prediction.tier) == (16, "full")
 
 
 def test_yaml_says_the_same(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
+import asyncio
 import base64
 import logging
 import pickle
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,11 +13,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router import FOCUS_AREAS, Calibration, InputError, NoCandidateError, Router, RoutingContext, core, route
+from router import (
+    FOCUS_AREAS,
+    Calibration,
+    InputError,
+    NoCandidateError,
+    Router,
+    RoutingContext,
+    RoutingDecision,
+    core,
+    route,
+)
 from router.keywords import KeywordRules
 from router.risk import RiskCurve
 from router.scoring import make_presets
-from tests.router.fakes import classifier, model
+from tests.router.fakes import classifier, first_tier, model
 
 TAUGHT = {
     "prove that two is prime": (0.1, 0.8, 0.1),
@@ -33,6 +45,12 @@ PROMPTS = ("prove that sqrt(2) is irrational", "translate 'good morning' into Ja
 
 def small(**options: object) -> Router:
     return Router([SHARP, PLAIN, TINY], classifier(TAUGHT), rules=RULES, **options)  # type: ignore[arg-type]
+
+
+def tiered(**options: object) -> Router:
+    """A router whose first tier takes every prompt for a poem, and is sure of it where that is so."""
+    first = first_tier({"write me a long poem": (0.01, 0.01, 0.98), "prove that two is prime": (0.2, 0.2, 0.6)})
+    return Router([SHARP, PLAIN, TINY], classifier(TAUGHT, first=first), rules=RULES, **options)  # type: ignore[arg-type]
 
 
 def user(*turns: object) -> list[dict[str, object]]:
@@ -297,8 +315,28 @@ def test_figures_that_had_to_be_guessed_are_told() -> None:
 
 def test_eight_threads_decide_as_one_does(shipped: Router) -> None:
     prompts = [f"{prompt} {number}" for prompt in PROMPTS for number in range(8)]
+    forgetful = Router.load(cache_size=0)
     with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(shipped.route, prompts)) == [shipped.route(prompt) for prompt in prompts]
+        assert list(pool.map(shipped.route, prompts)) == [forgetful.route(prompt) for prompt in prompts]
+
+
+def test_while_a_decision_is_awaited_the_loop_goes_on() -> None:
+    loop_went_on = threading.Event()
+
+    def waiting(context: RoutingContext) -> list[str]:
+        assert loop_went_on.wait(timeout=30), "the loop must go on while a decision is made"
+        return list(context.candidates)
+
+    async def decide() -> list[RoutingDecision]:
+        router = small(strategy=waiting)
+        decisions = asyncio.gather(*(router.aroute(text, prefer="cheap") for text in TAUGHT))
+        await asyncio.sleep(0.01)
+        loop_went_on.set()
+        return await decisions
+
+    expected = [small(strategy=lambda context: list(context.candidates)).route(text, prefer="cheap") for text in TAUGHT]
+    awaited = asyncio.run(decide())
+    assert [(d.ranking, d.prediction, d.scores) for d in awaited] == [(d.ranking, d.prediction, d.scores) for d in expected]
 
 
 def test_a_router_pickles_and_decides_the_same(shipped: Router) -> None:
@@ -384,3 +422,35 @@ def test_what_asks_for_nothing_is_unsure_and_a_short_request_is_not(model_folder
     assert sum(router.predict(text).unsure for text in NO_REQUESTS) >= 0.8 * len(NO_REQUESTS)
     short = ["2+2", "tell me a joke", "translate: Hund", "explain tcp", "recipe for soup", "haiku about rain"]
     assert [text for text in short if router.predict(text).unsure] == []
+
+
+def test_a_decision_says_which_tier_read_the_prompt() -> None:
+    poem, proof = (tiered().route(prompt) for prompt in ("write me a long poem", "prove that two is prime"))
+    assert (poem.prediction.tier, proof.prediction.tier) == ("first", "full")
+    assert "by classifier, first tier" in poem.explain()
+    assert poem.to_dict()["prediction"]["tier"] == "first"
+    assert small().route("prove that two is prime").prediction.tier == "full"
+    assert small().route("").prediction.tier is None
+
+
+def test_the_full_tier_can_be_asked_for_each_prompt_or_for_all() -> None:
+    prompt = "write me a long poem"
+    assert tiered().route(prompt, tier="full").prediction.tier == "full"
+    assert tiered().predict(prompt, tier="full").tier == "full"
+    thorough = tiered(tier="full")
+    assert thorough.route(prompt).prediction.tier == "full"
+    assert thorough.route(prompt, tier="auto").prediction.tier == "first"
+    assert [decision.prediction.tier for decision in thorough.route_many([prompt] * 5)] == ["full"] * 5
+    assert [decision.prediction.tier for decision in thorough.route_many([prompt] * 5, tier="auto")] == ["first"] * 5
+
+
+@pytest.mark.parametrize("tier", ["first", "", 3])
+def test_an_unknown_tier_is_refused(tier: object) -> None:
+    for ask in (
+        lambda: tiered(tier=tier),
+        lambda: tiered().route("hello", tier=tier),  # type: ignore[arg-type]
+        lambda: tiered().predict("hello", tier=tier),  # type: ignore[arg-type]
+        lambda: tiered().route_many(["hello"], tier=tier),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(InputError, match="tier must be one of"):
+            ask()

@@ -128,6 +128,7 @@ def test_to_dict_is_json_and_an_infinite_price_is_none() -> None:
         "source": "classifier",
         "probabilities": {"math": 1.0},
         "inherited": 0.0,
+        "tier": None,
     }
     assert told["scores"]["mid"]["cost_usd"] == 0.003
     assert told["excluded"] == {"other": "lacks vision"}

@@ -3,6 +3,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+import router
+
 TRAINING_ONLY = {
     "sklearn",
     "pandas",
@@ -24,12 +28,30 @@ def loaded(code: str) -> set[str]:
 
 
 def test_loading_and_routing_import_nothing_of_the_pipeline(model_folder: Path) -> None:
-    packages = loaded(f"from router import Router; Router.load({str(model_folder)!r}).route('prove it')")
+    packages = loaded(f"from router import Router; Router.load({str(model_folder)!r}).route('prove it', tier='full')")
     assert packages & TRAINING_ONLY == set()
     assert {"onnxruntime", "tokenizers", "router"} <= packages
 
 
+def test_a_prompt_that_the_first_tier_answers_never_loads_onnx_runtime(model_folder: Path) -> None:
+    packages = loaded(
+        f"from router import Router; d = Router.load({str(model_folder)!r}).route('prove that sqrt(2) is irrational'); "
+        "assert d.prediction.tier == 'first', d.prediction"
+    )
+    assert packages & (TRAINING_ONLY | {"onnxruntime"}) == set()
+    assert "tokenizers" in packages
+
+
 def test_importing_the_router_imports_nothing_heavy() -> None:
-    packages = loaded("import router")
+    packages = loaded("from router import route")
     assert packages & (TRAINING_ONLY | {"onnxruntime", "tokenizers", "click", "safetensors"}) == set()
+    assert loaded("import router") & (packages - {"router"}) & {"numpy", "msgspec"} == set()
     assert "router" in packages
+
+
+def test_every_public_name_is_found_and_no_other() -> None:
+    for name in router.__all__:
+        assert getattr(router, name) is not None
+    assert set(router.__all__) <= set(dir(router))
+    with pytest.raises(AttributeError, match="has no attribute 'rout'"):
+        router.rout  # noqa: B018

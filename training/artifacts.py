@@ -17,6 +17,7 @@ from safetensors.numpy import save
 from router import __version__
 from router.artifacts import (
     CLASSIFIER,
+    DRAFT,
     ENCODER_FILES,
     HEAD_BLOCKS,
     KEYWORDS,
@@ -27,6 +28,7 @@ from router.artifacts import (
     REPORT,
     SIZE_CAPS,
     FileEntry,
+    FirstTierRecord,
     Manifest,
     describe_arrays,
     load_artifact,
@@ -39,6 +41,7 @@ from training.classifier import FOLDS, FittedClassifier
 from training.datasets import DatasetError
 from training.drift import Reference, to_arrays
 from training.evaluate import Quality, TaskQuality
+from training.first import FittedFirst
 from training.report import table_evidence, table_qualities, table_tasks
 
 if TYPE_CHECKING:
@@ -64,6 +67,7 @@ class Training:
         notes: What a reader should know of the data.
         reference: What prompts looked like, for comparing later ones with.
         heads: What prompts themselves say of the models; None where no task heeds them.
+        first: The first tier; None where none is worth having.
     """
 
     manifest: Manifest
@@ -73,6 +77,7 @@ class Training:
     notes: Sequence[str]
     reference: Reference
     heads: PromptHeads | None = None
+    first: FittedFirst | None = None
 
 
 def check_replaceable(out: Path) -> None:
@@ -116,18 +121,23 @@ def write_artifact(
         (folder / "encoder").mkdir(parents=True)
         for path in ENCODER_FILES:
             shutil.copyfile(source / Path(path).name, folder / path)
-        arrays = {CLASSIFIER: _to_arrays(fitted, encoder), REFERENCE: to_arrays(training.reference)}
+        arrays: dict[str, Mapping[str, NDArray[Any]]] = {
+            CLASSIFIER: _to_arrays(fitted, encoder) | _first_to_arrays(training.first, encoder),
+            REFERENCE: to_arrays(training.reference),
+        }
+        if encoder.draft is not None:
+            arrays[DRAFT] = encoder.draft.arrays
         if training.heads is not None:
             arrays[QUALITY] = _heads_to_arrays(training.heads)
         for path, tensors in arrays.items():
-            (folder / path).write_bytes(save(tensors))
+            (folder / path).write_bytes(save(dict(tensors)))
         (folder / PROFILES).write_bytes(_to_json(training.profiles))
         (folder / KEYWORDS).write_bytes(_to_json(rules))
         (folder / REPORT).write_text(write_report(training), encoding="utf-8")
         written = [path for path in sorted(SIZE_CAPS) if (folder / path).is_file()]
         entries = [_describe_file(folder, path, arrays.get(path, {})) for path in written]
         (folder / MANIFEST).write_bytes(_to_json(msgspec.structs.replace(training.manifest, files=entries)))
-        load_artifact(folder)
+        load_artifact(folder, eager=True)
         if out.exists():
             out.rename(Path(scratch) / "old")
         try:
@@ -142,6 +152,13 @@ def _to_arrays(fitted: FittedClassifier, encoder: OnnxEncoder) -> dict[str, NDAr
     heads = fitted.heads
     arrays = {"embedding": heads.embedding, "lexical": heads.lexical, "surface": heads.surface, "bias": heads.bias}
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()} | {"canaries": encoder.encode(CANARIES)}
+
+
+def _first_to_arrays(first: FittedFirst | None, encoder: OnnxEncoder) -> dict[str, NDArray[np.float32]]:
+    if first is None or encoder.draft is None:
+        return {}
+    arrays = {"weights": first.layer.weights, "bias": first.layer.bias, "canaries": encoder.draft.encode(CANARIES)}
+    return {f"first.{name}": np.ascontiguousarray(array) for name, array in arrays.items()}
 
 
 def _heads_to_arrays(heads: PromptHeads) -> dict[str, NDArray[np.float32]]:
@@ -172,6 +189,19 @@ def _round(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _round(item) for key, item in value.items()}
     return [_round(item) for item in value] if isinstance(value, list) else value
+
+
+def _tell_first(record: FirstTierRecord | None) -> list[str]:
+    if record is None:
+        return []
+    return [
+        "## The first tier",
+        "",
+        f"Where it is at least {record.threshold:.2f} sure, its answer stands: of {record.n} prompts held out that is "
+        f"{record.share:.0%}, and",
+        f"{record.lost * 100:.1f} points of accuracy are lost by it against the full classifier on all of them.",
+        "",
+    ]
 
 
 def _tell_heads(manifest: Manifest) -> list[str]:
@@ -210,6 +240,10 @@ def write_report(training: Training) -> str:
             for data in manifest.training_data
         ),
         f"- encoder {manifest.encoder.name}, {manifest.encoder.dim} dimensions, sha256 `{manifest.encoder.sha256}`",
+        *(
+            f"- draft of the first tier: texts of {name}" + (f" ({', '.join(sources)})" if sources else "")
+            for name, sources in manifest.encoder.draft_files.items()
+        ),
         "",
         "## Held out",
         "",
@@ -223,6 +257,7 @@ def write_report(training: Training) -> str:
         "",
         *table_tasks(training.tasks),
         "",
+        *_tell_first(manifest.first),
         f"## Models ({len(training.profiles)})",
         "",
         "Expected quality per task with standard error and the number of scored prompts behind it (0: inferred from the",

@@ -119,6 +119,7 @@ def featurize(
     texts: Sequence[str],
     encoder: OnnxEncoder,
     *,
+    jobs: int = -1,
     cache: Path | None = None,
     progress: Callable[[Sequence[str]], Iterable[str]] = iter,
 ) -> FeatureBlocks:
@@ -127,12 +128,13 @@ def featurize(
     Args:
         texts: n texts.
         encoder: The encoder that will serve.
+        jobs: Threads that encode; -1: as many as there are processors.
         cache: Folder in which embeddings are kept, by encoder and text; None: nowhere.
         progress: Wraps the texts, to show how far the encoding is.
     """
     embed = Memory(cache, verbose=0).cache(_embed, ignore=["encoder"])
     identity = encoder.sha256
-    rows = [embed(text, identity, encoder) for text in progress(texts)]
+    rows = Parallel(n_jobs=jobs, prefer="threads")(delayed(embed)(text, identity, encoder) for text in progress(texts))
     return FeatureBlocks(
         embedding=np.stack(rows) if rows else np.empty((0, encoder.dim), np.float32),
         lexical=lexical_matrix(texts),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import random
+import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import numpy as np
+from safetensors.numpy import save
 
-from router.encoder import MODEL_FILE, RECORD_FILE, TOKENIZER_FILE, EncoderRecord, OnnxEncoder, Tuning
+from router.encoder import (
+    DRAFT_FILE,
+    MODEL_FILE,
+    RECORD_FILE,
+    TOKENIZER_FILE,
+    Distillation,
+    EncoderRecord,
+    OnnxEncoder,
+    Tuning,
+)
 from router.errors import EncoderError
 from training.datasets import read_prompts
 
@@ -102,6 +113,25 @@ def convert_encoder(
         n=len(cosines),
         size_bytes=(out / MODEL_FILE).stat().st_size,
     )
+
+
+def write_draft(source: Path, out: Path, arrays: Mapping[str, NDArray[Any]], draft: Distillation) -> None:
+    """Write a new encoder folder: another one's, with a draft beside it.
+
+    Raises:
+        EncoderError: If what was written does not load.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
+        folder = Path(scratch) / "encoder"
+        folder.mkdir()
+        for name in (MODEL_FILE, TOKENIZER_FILE):
+            shutil.copyfile(source / name, folder / name)
+        record = msgspec.structs.replace(OnnxEncoder.load(source).record, draft=draft)
+        (folder / RECORD_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
+        (folder / DRAFT_FILE).write_bytes(save(dict(arrays)))
+        OnnxEncoder.load(folder)
+        folder.rename(out)
 
 
 def parity_prompts(path: Path | None, n: int) -> list[str]:

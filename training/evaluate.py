@@ -96,7 +96,7 @@ class Evaluation:
         calibration: Those of the bins that are not empty, by confidence.
         risk_coverage: The surest 5 %, 10 % … 100 % of the predictions (El-Yaniv and Wiener, 2010, JMLR 11:1605-1641);
             `confidence` is that of the least sure among them.
-        deciders: By what settled the task: `classifier`, `keywords`, `default` (unsure).
+        deciders: By what settled the task: `first tier`, `full tier` of the classifier, `keywords`, `default` (unsure).
     """
 
     n: int
@@ -125,7 +125,7 @@ def evaluate(
     right = np.array([guess == row.task for guess, row in zip(guesses, rows, strict=True)])
     near = np.array([row.task in _likeliest(p, 2) for p, row in zip(predictions, rows, strict=True)])
     confidence = np.array([prediction.confidence for prediction in predictions])
-    told = np.array([prediction.source for prediction in predictions])
+    told = np.array([_name_decider(prediction) for prediction in predictions])
     tasks = tasks_by_size(rows)
     guessable = [*tasks, *sorted({guess for guess in guesses if guess is not None} - set(tasks)), "none"]
     matrix = np.zeros((len(tasks), len(guessable)), np.int64)
@@ -148,6 +148,10 @@ def evaluate(
             source: _share(confidence, right, np.flatnonzero(told == source)) for source in sorted(set(told.tolist()))
         },
     )
+
+
+def _name_decider(prediction: TaskPrediction) -> str:
+    return f"{prediction.tier} tier" if prediction.source == "classifier" else prediction.source
 
 
 def _likeliest(prediction: TaskPrediction, n: int) -> list[str]:

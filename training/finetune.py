@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from router.encoder import Tuning
+from router.encoder import Distillation, Tuning
 from router.errors import EncoderError
 from router.text import cut
 from training.classifier import split_folds
@@ -109,18 +109,24 @@ def finetune(
     return run.finish()
 
 
-def was_seen(texts: Sequence[str], tuning: Tuning | None) -> NDArray[np.bool_]:
-    """Return which texts an encoder was tuned on, shape (len(texts),): on those it looks better than it is."""
-    seen = frozenset(np.frombuffer(base64.b64decode(tuning.seen), "<u4").tolist()) if tuning else frozenset()
+def was_seen(texts: Sequence[str], record: Tuning | Distillation | None) -> NDArray[np.bool_]:
+    """Return which texts an encoder was tuned on, or a draft distilled from, shape (len(texts),): there it flatters."""
+    seen = frozenset(np.frombuffer(base64.b64decode(record.seen), "<u4").tolist()) if record else frozenset()
     return np.array([number in seen for number in _fingerprint(texts)], np.bool_)
+
+
+def record_seen(texts: Sequence[str]) -> str:
+    """Return what a record says of the texts that were seen, for `was_seen`."""
+    return base64.b64encode(np.array(sorted(set(_fingerprint(texts))), "<u4").tobytes()).decode()
 
 
 def _fingerprint(texts: Sequence[str]) -> list[int]:
     return [zlib.crc32(text.encode("utf-8", "replace")) for text in texts]
 
 
-def _hold_out(prompts: PromptSet, targets: NDArray[np.int64], *, seed: int) -> NDArray[np.bool_]:
+def hold_out(prompts: PromptSet, *, seed: int) -> NDArray[np.bool_]:
     """Return which rows to hold out: a tenth by group, tasks spread evenly."""
+    targets = np.unique([row.task for row in prompts.rows], return_inverse=True)[1]
     share = max(_HELD_OUT_SHARE, min(_HELD_OUT_MOST, _HELD_OUT_PROMPTS / len(targets)))
     folds = split_folds(targets, [row.group for row in prompts.rows], seed=seed, n=round(1 / share))
     return np.asarray(folds == 0, np.bool_)
@@ -144,7 +150,7 @@ class _Run:
         self._torch, self._recipe, self._prompts, self._scratch = torch, recipe, prompts, scratch
         self._labels = sorted({row.task for row in prompts.rows})
         self._targets = np.array([self._labels.index(row.task) for row in prompts.rows])
-        held_out = _hold_out(prompts, self._targets, seed=recipe.seed)
+        held_out = hold_out(prompts, seed=recipe.seed)
         self._held_out, self._kept = np.flatnonzero(held_out), np.flatnonzero(~held_out)
         texts = [row.prompt for row in prompts.rows]
         outliers = texts_without_request(len(texts), seed=recipe.seed)
@@ -210,7 +216,7 @@ class _Run:
                 layers=len(_layers(self._model)),
                 epochs=best + 1,
                 seed=self._recipe.seed,
-                seen=base64.b64encode(np.array(sorted(set(_fingerprint(kept))), "<u4").tobytes()).decode(),
+                seen=record_seen(kept),
             ),
             log_loss=state.losses,
             accuracy=state.accuracies,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import platform
 import shutil
@@ -23,9 +24,9 @@ from router.artifacts import (
     TrainingData,
     load_artifact,
 )
-from router.classifier import CONTINUES
+from router.classifier import CONTINUES, softmax
 from router.core import Router
-from router.encoder import OnnxEncoder
+from router.encoder import Distillation, OnnxEncoder
 from router.errors import EncoderError
 from router.keywords import KeywordRules, default_rules
 from router.text import Prompt
@@ -50,10 +51,12 @@ from training.datasets import (
     PromptSet,
     read_benchmark,
     read_prompts,
+    read_table,
     with_task,
 )
+from training.draft import DraftRecipe, distil, make_texts
 from training.drift import Reference, Traffic, make_reference
-from training.encoders import PARITY_PROMPTS, Conversion, Precision, convert_encoder, parity_prompts
+from training.encoders import PARITY_PROMPTS, Conversion, Precision, convert_encoder, parity_prompts, write_draft
 from training.evaluate import (
     Evaluation,
     Quality,
@@ -67,7 +70,8 @@ from training.evaluate import (
     predict_majority,
     to_metrics,
 )
-from training.finetune import Recipe, Steps, Tuned, finetune, was_seen
+from training.finetune import Recipe, Steps, Tuned, finetune, hold_out, record_seen, was_seen
+from training.first import FittedFirst, fit_first
 from training.outliers import texts_without_request
 from training.routing.judge import Judgement, judge_folder
 from training.served import PromptTable, Reading, count_tokens
@@ -77,6 +81,10 @@ if TYPE_CHECKING:
 
 Progress = Callable[[Sequence[str]], Iterable[str]]
 
+# How often texts without request are drawn for a draft, always others: a few hundred each time.
+_STRAY_DRAWS = 8
+# The seed of those that neither classifier nor draft has met.
+_UNSEEN_STRAYS = 1_000_000
 _PACKAGES = ("numpy", "onnxruntime", "tokenizers", "scikit-learn")
 
 
@@ -122,9 +130,11 @@ def train(
     texts, tasks = [row.prompt for row in labelled.rows], [row.task for row in labelled.rows]
     groups = [row.group for row in labelled.rows]
     seen = was_seen(texts, served_by.record.tuning)
-    outliers = featurize_cached(texts_without_request(len(texts), seed=seed))
+    strays = texts_without_request(len(texts), seed=seed)
+    outliers = featurize_cached(strays)
     features = featurize_cached(texts)
     fitted = fit_classifier(features, tasks, groups, seen=seen, outliers=outliers, seed=seed, jobs=jobs)
+    first = _fit_first(served_by, [*texts, *strays], features.beside(outliers), fitted, tasks)
     judged = [labelled.rows[i] for i in fitted.judged]
     rules = _judge_rules(default_rules(), with_task(labelled.rows))
 
@@ -151,12 +161,18 @@ def train(
                 TrainingData(name=prompts.name, licence=labelled.licence, rows=len(labelled.rows), sha256=labelled.sha256),
                 TrainingData(name=benchmark.name, licence="", rows=len(results.results), sha256=results.sha256),
             ],
-            encoder=EncoderIdentity(name=served_by.name, dim=served_by.dim, sha256=served_by.sha256),
+            encoder=EncoderIdentity(
+                name=served_by.name,
+                dim=served_by.dim,
+                sha256=served_by.sha256,
+                draft_files=served_by.record.draft.files if served_by.record.draft else {},
+            ),
             canaries=list(CANARIES),
             files=[],
             heads=learnt.record,
             usd_per_point=learnt.usd_per_point,
             risk=learnt.risk,
+            first=first.record if first else None,
         ),
         profiles=learnt.profiles,
         qualities=qualities,
@@ -164,9 +180,24 @@ def train(
         notes=(*labelled.notes, *_tell_seen(seen, fitted), *_tell_languages(guesses, judged), *_tell_follow_ups(fitted)),
         reference=_keep_reference(fitted, held_out, seed=seed),
         heads=learnt.heads,
+        first=first,
     )
     write_artifact(out, training, fitted, rules, served_by, encoder)
     return training
+
+
+def _fit_first(
+    encoder: OnnxEncoder, texts: Sequence[str], features: FeatureBlocks, fitted: FittedClassifier, tasks: Sequence[str]
+) -> FittedFirst | None:
+    """Fit a first tier where the encoder has a draft, judged on prompts that this has not seen."""
+    if encoder.draft is None:
+        return None
+    seen = was_seen([texts[i] for i in fitted.judged], encoder.record.draft)
+    targets = np.array([fitted.tasks.index(tasks[i]) for i in fitted.judged])
+    strays = texts_without_request(len(tasks), seed=_UNSEEN_STRAYS)
+    return fit_first(
+        encoder.draft.encode(texts), features, fitted, np.where(seen, -1, targets), encoder.draft.encode(strays)
+    )
 
 
 def _keep_reference(fitted: FittedClassifier, held_out: PromptTable, *, seed: int) -> Reference:
@@ -228,6 +259,84 @@ def tune_encoder(
     return tuned, conversion
 
 
+def distil_draft(
+    model: Path,
+    prompts: Path,
+    out: Path,
+    *,
+    texts: Sequence[Path] = (),
+    recipe: DraftRecipe | None = None,
+    own_tasks: bool = False,
+    jobs: int = -1,
+    cache: Path | None = None,
+    progress: Progress = iter,
+    steps: Steps = iter,
+) -> Distillation:
+    """Distil a draft encoder from a model folder, and write that folder's encoder with the draft beside it.
+
+    Prompts that the encoder was not tuned on stay unseen, so that training can tell what the draft is worth; where it was
+    not tuned, a tenth. Besides its texts the draft learns from as many that are put together of their parts.
+
+    Args:
+        model: The folder whose classifier is the teacher.
+        prompts: CSV of the labelled prompts that the folder was trained on; the labels are not used.
+        out: The encoder folder to write; must not exist.
+        texts: CSV files with a column `prompt`: more to learn from. The more like real prompts, the better.
+        recipe: How to distil; the default one where None.
+        own_tasks: Whether the tasks are those of the file instead of the 14 of `TASKS`.
+        jobs: Threads that encode; -1: all processors.
+        cache: See `train`, as is
+        progress: this.
+        steps: Wraps the numbers of the steps.
+
+    Raises:
+        DatasetError: If a file breaks its rules.
+        ArtifactError: If the folder is damaged.
+        EncoderError: If torch is missing or `out` exists.
+    """
+    if out.exists():
+        raise EncoderError(f"{out} exists already; name a new folder or remove it")
+    recipe = recipe or DraftRecipe()
+    teacher, encoder = load_artifact(model), OnnxEncoder.load(model / "encoder")
+    if teacher.classifier is None:
+        raise EncoderError(f"{model} has no classifier that works here: {'; '.join(teacher.problems)}")
+    labelled = read_prompts(prompts, tasks=None if own_tasks else TASKS)
+    taught = [row.prompt for row in labelled.rows]
+    tuning = encoder.record.tuning
+    unseen = ~was_seen(taught, tuning) if tuning else hold_out(labelled, seed=recipe.seed)
+    more = {path.name: _read_texts(path) for path in (prompts, *texts)}
+    others = (list(more[path.name]) for path in texts)
+    given = list(dict.fromkeys([*itertools.compress(taught, ~unseen), *itertools.chain(*others)]))
+    hidden = frozenset(itertools.compress(taught, unseen))
+    given = [text for text in given if text not in hidden]
+    made = make_texts(given, len(given), seed=recipe.seed)
+    for n in range(_STRAY_DRAWS):  # the teacher is unsure of them: so is to be the draft
+        made += texts_without_request(len(given), seed=recipe.seed + n)
+    features = featurize([*given, *made], encoder, jobs=jobs, cache=cache, progress=progress)
+    told = softmax(head_logits(teacher.classifier.heads, features) / teacher.classifier.temperature)
+    arrays, _ = distil([*given, *made], told, encoder, recipe=recipe, progress=steps)
+    record = Distillation(
+        teacher_sha256=teacher.sha256,
+        texts=len(given) + len(made),
+        made=len(made),
+        files={name: dict(sorted(filter(all, set(found.values())))) for name, found in more.items()},
+        epochs=recipe.epochs,
+        seed=recipe.seed,
+        seen=record_seen(given),
+    )
+    write_draft(model / "encoder", out, arrays, record)
+    return record
+
+
+def _read_texts(path: Path) -> dict[str, tuple[str, str]]:
+    """Return the texts of a file, in order, each with its source or benchmark, and its licence, where they are named."""
+    return {
+        text: (record.get("source") or record.get("benchmark", ""), record.get("licence") or "not named")
+        for _, record in read_table(path, required=("prompt",))
+        if (text := record["prompt"].strip())
+    }
+
+
 def evaluate_folder(
     model: Path,
     prompts: PromptSet,
@@ -247,16 +356,20 @@ def evaluate_folder(
         cache: See `train`.
         progress: Wraps the prompts while they are encoded.
     """
-    router, rows = Router.load(model), prompts.rows
+    artifact, rows = load_artifact(model, eager=True), prompts.rows
+    router = Router.from_artifact(artifact)
     texts = progress([row.prompt for row in rows])
     predictions = [router.predict(_in_context(row, text)) for row, text in zip(rows, texts, strict=True)]
     baselines: dict[str, list[str | None]] = {}
     if any(row.earlier for row in rows):
         baselines["without context"] = [router.predict(row.prompt).task for row in rows]
+    if artifact.manifest.first is not None:
+        asked = [_in_context(row, row.prompt) for row in rows]
+        baselines["full tier alone"] = [router.predict(prompt, tier="full").task for prompt in asked]
     if train_on is not None:
         served_by = OnnxEncoder.load(model / "encoder")
         alone = partial(_predict_by_embedding, partial(featurize, encoder=served_by, cache=cache, progress=progress))
-        predict_by = {"embedding + LR": alone} | _baselines(load_artifact(model).rules)
+        predict_by = {"embedding + LR": alone} | _baselines(artifact.rules)
         known = with_task(train_on.rows)
         baselines |= {name: list(predict(known, rows)) for name, predict in predict_by.items()}
     evaluation = evaluate(predictions, rows, baselines=baselines, seed=seed)

@@ -1,7 +1,8 @@
-"""Pictures of an evaluation: confusion matrix, calibration, risk and coverage. Needs matplotlib, the extra `plots`."""
+"""Pictures of an evaluation, of models by task, of calls in time. Needs matplotlib, the extra `plots`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,9 +12,15 @@ from training.evaluate import Evaluation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from router.types import ModelProfile
 
 _DARK = 0.5
 _MOST_NUMBERED = 30
+_LARGE_STDERR = 0.1
+# Of calls in time: how many windows their shares are averaged over.
+_WINDOWS = 30
 INK, ACCENT, FAINT = "#222222", "#1f77b4", "#999999"
 
 
@@ -46,6 +53,59 @@ def plot_risk_coverage(evaluation: Evaluation) -> Figure:
     """Draw the accuracy of the surest predictions against their share of all."""
     figure = Figure(figsize=(6, 5), layout="constrained")
     _draw_risk_coverage(figure.subplots(), evaluation)
+    return figure
+
+
+def plot_profiles(profiles: Sequence[ModelProfile], tasks: Sequence[str]) -> Figure:
+    """Draw expected quality by model and task, best models first; the paler, the larger its standard error.
+
+    Args:
+        profiles: The models; what a profile does not know of a task stays empty.
+        tasks: The columns.
+    """
+    lacking = (np.nan, np.nan)
+    cells = np.array(
+        [[(e.mean, e.stderr) if (e := profile.quality.get(task)) else lacking for task in tasks] for profile in profiles]
+    )
+    order = np.argsort(-np.nan_to_num(np.nanmean(cells[..., 0], axis=1)), kind="stable")
+    quality, stderr = cells[order, :, 0], cells[order, :, 1]
+    figure = Figure(figsize=(2.6 + 0.62 * len(tasks), 1.8 + 0.26 * len(profiles)), layout="constrained")
+    axes = figure.subplots()
+    certain = 1 - 0.85 * np.clip(np.nan_to_num(stderr, nan=1.0) / _LARGE_STDERR, 0, 1)
+    image = axes.imshow(quality, cmap="viridis", aspect="auto", alpha=certain)
+    figure.colorbar(image, ax=axes, label=f"expected quality; pale: standard error up to {_LARGE_STDERR} and above")
+    for (row, column), value in np.ndenumerate(quality):
+        if np.isfinite(value):
+            axes.text(column, row, f"{value:.2f}", ha="center", va="center", size=6.5, color=INK)
+    axes.set_xticks(range(len(tasks)), tasks, rotation=60, ha="right")
+    axes.set_yticks(range(len(profiles)), [profiles[row].name for row in order], size=7)
+    axes.set_title(f"{len(profiles)} models by task")
+    return figure
+
+
+def plot_calls(
+    at_s: NDArray[np.float64], endpoints: Sequence[str], latency_s: NDArray[np.float64], *, failed: NDArray[np.bool_]
+) -> Figure:
+    """Draw calls in time: above what each took, failures as crosses; below each endpoint's share of the last calls.
+
+    Args:
+        at_s: When each of n calls began, seconds, ascending, shape (n,).
+        endpoints: Who was asked, n names.
+        latency_s: Seconds that it took, shape (n,).
+        failed: Whether it failed, shape (n,).
+    """
+    figure = Figure(figsize=(10, 6), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1.4, 1))
+    asked, window = np.array(endpoints), max(1, len(at_s) // _WINDOWS)
+    for name in dict.fromkeys(endpoints):
+        own = asked == name
+        (points,) = above.plot(at_s[own & ~failed], latency_s[own & ~failed], ".", markersize=3, label=name)
+        above.plot(at_s[own & failed], latency_s[own & failed], "x", color=points.get_color())
+        share = np.convolve(own, np.ones(window), "full")[: len(own)] / np.minimum(np.arange(len(own)) + 1, window)
+        below.plot(at_s, share, color=points.get_color())
+    above.set(yscale="log", ylabel="seconds; crosses: failed", title=f"{len(at_s)} calls")
+    above.legend(loc="upper right", ncols=4)
+    below.set(xlabel="seconds", ylabel=f"share of the last {window} calls", ylim=(0, 1))
     return figure
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from router.keywords import KeywordRules
-from router.types import TaskPrediction
+from router.types import TaskPrediction, Tier
 from training.datasets import LabelledPrompt
 from training.evaluate import (
     bootstrap,
@@ -84,7 +84,8 @@ def told(task: str | None, confidence: float, second: str, source: str = "classi
     probabilities = {"math": 0.0, "qa": 0.0, "coding": 0.0} | {second: 1 - confidence}
     if task is not None:
         probabilities[task] = confidence
-    return TaskPrediction(task=task, confidence=confidence, probabilities=probabilities, source=source)
+    tier: Tier | None = "full" if source == "classifier" else None
+    return TaskPrediction(task=task, confidence=confidence, probabilities=probabilities, source=source, tier=tier)
 
 
 def test_an_evaluation_by_hand() -> None:
@@ -111,7 +112,7 @@ def test_an_evaluation_by_hand() -> None:
     ]
     assert [share.confidence for share in found.risk_coverage] == pytest.approx([0.95, 0.9, 0.6, 1 / 3])
     assert {by: (share.n, share.accuracy) for by, share in found.deciders.items()} == {
-        "classifier": (2, 0.5),
+        "full tier": (2, 0.5),
         "keywords": (1, 0.0),
         "default": (1, 0.0),
     }

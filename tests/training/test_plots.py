@@ -1,11 +1,19 @@
 import itertools
 
+import numpy as np
 import pytest
 
-from router.types import TaskPrediction
+from router.types import Estimate, ModelProfile, TaskPrediction
 from training.datasets import LabelledPrompt
 from training.evaluate import Evaluation, evaluate
-from training.plots import plot_calibration, plot_confusion, plot_evaluation, plot_risk_coverage
+from training.plots import (
+    plot_calibration,
+    plot_calls,
+    plot_confusion,
+    plot_evaluation,
+    plot_profiles,
+    plot_risk_coverage,
+)
 
 
 @pytest.fixture
@@ -44,3 +52,28 @@ def test_the_risk_curve_ends_at_the_accuracy_of_all_beside_the_baselines(evaluat
 def test_all_of_them_on_one_page(evaluation: Evaluation) -> None:
     titles = [axes.get_title() for axes in plot_evaluation(evaluation, "mine.csv").axes]
     assert [title.split(",")[0].split(":")[0] for title in titles[:3]] == ["Confusion", "Calibration", "Risk and coverage"]
+
+
+def test_models_by_task_stand_best_first_and_what_is_not_known_is_empty() -> None:
+    good, poor = Estimate(mean=0.9, stderr=0.01, n=9), Estimate(mean=0.4, stderr=0.3, n=1)
+    profiles = [
+        ModelProfile(name="poor", quality={"math": poor}),
+        ModelProfile(name="good", quality={"math": good, "qa": good}),
+    ]
+    axes, _ = plot_profiles(profiles, ["math", "qa"]).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["good", "poor"]
+    assert [text.get_text() for text in axes.texts] == ["0.90", "0.90", "0.40"]
+    certain = axes.images[0].get_alpha()
+    assert certain[0, 0] > 0.9
+    assert certain[1, 0] < 0.2
+
+
+def test_calls_in_time_show_latency_failures_and_shares() -> None:
+    at, endpoints = np.arange(60.0), ["a", "b"] * 20 + ["a"] * 20
+    failed = np.zeros(60, np.bool_)
+    failed[39] = True
+    above, below = plot_calls(at, endpoints, np.full(60, 0.5), failed=failed).axes
+    assert [len(line.get_xdata()) for line in above.lines] == [40, 0, 19, 1]
+    shares = [line.get_ydata() for line in below.lines]
+    assert sum(shares) == pytest.approx(np.ones(60))
+    assert (shares[0][-1], shares[1][10]) == (1.0, 0.5)

@@ -10,7 +10,7 @@ import click
 from router.cli import USAGE, run
 from training.cli.compare import diff, drift
 from training.cli.data import check_data, published
-from training.cli.encoders import encoder
+from training.cli.encoders import distil, encoder
 from training.cli.evaluate import evaluate
 from training.cli.export import export
 from training.cli.train import train
@@ -22,7 +22,7 @@ def app() -> None:
     """Learn a router from two CSV files."""
 
 
-for command in (train, evaluate, diff, drift, export, check_data, encoder, published):
+for command in (train, evaluate, diff, drift, export, check_data, encoder, distil, published):
     app.add_command(command)
 
 

@@ -1,4 +1,4 @@
-"""`llm-router-train encoder`: any sentence-transformers model in the runtime's form."""
+"""`llm-router-train encoder` and `distil`: any sentence-transformers model in the runtime's form, and a draft of it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from training.cli.options import own_tasks_option, path_option, seed_option, show_steps
+from training.cli.options import own_tasks_option, path_option, prompts_option, seed_option, show_progress, show_steps
 from training.cli.train import describe_tuning
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from training.encoders import Precision
     from training.finetune import Objective
 
@@ -83,3 +85,33 @@ def encoder(
         f"{record.pooling} pooling, prefix {record.prefix!r}, {record.max_tokens} tokens\n"
         f"cosine to the original over {made.n} prompts: mean {made.mean_cosine:.4f}, least {made.min_cosine:.4f}"
     )
+
+
+@click.command()
+@path_option("--model", required=True, help="The model folder whose classifier is the teacher.")
+@prompts_option
+@path_option(
+    "--texts", multiple=True, help="CSV with a column `prompt`: more to learn from, labels or none; repeat for more."
+)
+@path_option("--out", required=True, help="The encoder folder to write; must not exist.")
+@own_tasks_option
+@seed_option
+def distil(*, model: Path, prompts: Path, texts: Sequence[Path], out: Path, own_tasks: bool, seed: int) -> None:
+    """Distil a model folder's classifier to a small draft beside its encoder: what the first tier of a router looks at."""
+    from training.classifier import default_cache
+    from training.draft import DraftRecipe
+    from training.pipeline import distil_draft
+
+    made = distil_draft(
+        model,
+        prompts,
+        out,
+        texts=texts,
+        recipe=DraftRecipe(seed=seed),
+        own_tasks=own_tasks,
+        cache=default_cache(),
+        progress=show_progress,
+        steps=show_steps,
+    )
+    click.echo(f"{out}: a draft of {made.texts} texts, {made.made} of them put together of parts, seen {made.epochs} times")
+    click.echo(f"train with it: llm-router-train train --encoder {out} ...")

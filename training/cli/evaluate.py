@@ -104,9 +104,7 @@ def _evaluate_routing(
 
 
 def _tell(evaluation: Evaluation) -> list[str]:
-    deciders = ", ".join(
-        f"{name} {share.n / evaluation.n:.0%} (accuracy {share.accuracy:.2f})" for name, share in evaluation.deciders.items()
-    )
+    deciders = ", ".join(f"{name} {share.n} (accuracy {share.accuracy:.2f})" for name, share in evaluation.deciders.items())
     return [
         *tell_qualities(evaluation.qualities),
         f"router: among two {evaluation.top2}, calibration error {evaluation.calibration_error}",

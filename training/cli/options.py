@@ -11,9 +11,16 @@ import click
 Command = Callable[..., Any]
 
 
-def path_option(name: str, *, required: bool = False, help: str) -> Callable[[Command], Command]:  # noqa: A002 - as click's
+def path_option(
+    name: str,
+    *,
+    required: bool = False,
+    multiple: bool = False,
+    help: str,  # noqa: A002 - as click's
+) -> Callable[[Command], Command]:
     """Return an option that names a file or folder."""
-    return click.option(name, required=required, metavar="PATH", type=click.Path(path_type=Path), help=help)
+    kind = click.Path(path_type=Path)
+    return click.option(name, required=required, multiple=multiple, metavar="PATH", type=kind, help=help)
 
 
 prompts_option = path_option("--prompts", required=True, help="CSV of labelled prompts: prompt,task,…; may end in .gz.")

@@ -111,6 +111,7 @@ def _describe_training(training: Training, out: Path) -> str:
                 for part in ("embedding", "words")
             ),
             f"calibration error {manifest.metrics['calibration error']:.3f}, unsure below {manifest.threshold:.2f}",
+            *_tell_first(manifest),
             *_tell_dial(manifest),
             "",
             *tell_tasks(training.tasks),
@@ -121,6 +122,16 @@ def _describe_training(training: Training, out: Path) -> str:
             f"best over all tasks: {', '.join(profile.name for profile in best)}",
         ]
     )
+
+
+def _tell_first(manifest: Manifest) -> list[str]:
+    record = manifest.first
+    if record is None:
+        return []
+    return [
+        f"the first tier answers {record.share:.0%} of {record.n} prompts, from {record.threshold:.2f} on: "
+        f"{record.lost * 100:.1f} points of accuracy lost"
+    ]
 
 
 def _tell_dial(manifest: Manifest) -> list[str]:

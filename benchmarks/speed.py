@@ -1,7 +1,8 @@
-"""What a decision costs: a whole process beside `import numpy`, and route() beside the bare encoder, both sides in turn.
+"""What a decision costs: by length, by tier, by stage, remembered, in a batch and on several threads; all ways in turn.
 
-    python benchmarks/speed.py [--prompts data/prompts.csv] [--n 300] [--runs 10] [--seed 0]
+    python benchmarks/speed.py [--prompts FILE] [--n 300] [--repeats 5] [--seed 0]
 
+FILE is a CSV with a column `prompt`; `--n 0` takes all of it. Every prompt is put to each way before the next one.
 Absolute times depend on the machine and on what else it does; quote the ratios of one run.
 """
 
@@ -9,73 +10,144 @@ from __future__ import annotations
 
 import argparse
 import csv
+import gzip
 import os
 import platform
 import random
 import statistics
-import subprocess
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from tokenizers import Tokenizer
 
 from router import Router
 from router.artifacts import find_artifact, load_artifact
+from router.classifier import TaskClassifier
+from router.encoder import TOKENIZER_FILE, OnnxEncoder
+from router.features import hashed_ngrams, surface_features
+from router.scoring import ProfileTable
+from router.strategies.contextual import contextual
+from router.text import cut
+from router.types import RoutingContext
 
 ROOT = Path(__file__).parent.parent
-PROMPT = "prove that sqrt(2) is irrational"
-COMMANDS = {
-    "python -c 'import numpy'": [sys.executable, "-c", "import numpy"],
-    "llm-router route --json": [sys.executable, "-m", "router.cli", "route", "--json", PROMPT],
-}
+LENGTHS = (10, 60, 256)
+THREADS = (1, 2, 8)
+BATCH = 10_000
 
 
-def run_once(command: Sequence[str]) -> tuple[float, float]:
-    """Return seconds from start to exit and peak memory in MB of one process."""
+def time_in_turn(ways: Mapping[str, Callable[[str], object]], texts: Iterable[str]) -> dict[str, list[float]]:
+    """Return the milliseconds that each way takes for each text."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for text in texts:
+        for name, way in ways.items():
+            start = time.perf_counter()
+            way(text)
+            times[name].append((time.perf_counter() - start) * 1000)
+    return times
+
+
+def tell(title: str, times: Mapping[str, Sequence[float]]) -> None:
+    """Print quantiles."""
+    print(f"\n{title:40} {'p50':>8} {'p90':>8} {'p99':>8}  ms")
+    for name, measured in times.items():
+        cuts = statistics.quantiles(measured, n=100)
+        print(f"  {name:38} {cuts[49]:8.3f} {cuts[89]:8.3f} {cuts[98]:8.3f}")
+
+
+def make_ways(router: Router, full: Router, classifier: TaskClassifier) -> dict[str, Callable[[str], object]]:
+    """Return the ways to a decision, the cheapest last; the last remembers what the first has seen."""
+    remembering = Router.load()
+
+    def again(text: str) -> object:
+        return remembering.route(text)
+
+    return {
+        "bare encoder": lambda text: classifier.encoder.encode([text]),
+        "route(), full tier": full.route,
+        "route()": router.route,
+        "route(), seen for the first time": again,
+        "route(), remembered": again,
+    }
+
+
+def make_stages(router: Router, classifier: TaskClassifier) -> dict[str, Callable[[str], object]]:
+    """Return the stages of a decision, each by itself."""
+    encoder, first = classifier.encoder, classifier.first
+    if not isinstance(encoder, OnnxEncoder) or first is None:
+        raise RuntimeError("the shipped model folder must have two tiers; train it again")
+    table = ProfileTable(router.profiles, classifier.tasks)
+    even = dict.fromkeys(classifier.tasks, 1 / len(classifier.tasks))
+    decision = router.route("hello")
+    context = RoutingContext(
+        prompt="",
+        key="",
+        prediction=decision.prediction,
+        candidates=tuple(decision.scores),
+        scores=decision.scores,
+        preference=decision.preference,
+    )
+    return {
+        "cut": cut,
+        "word pieces": encoder.pieces,
+        "first tier, word pieces included": first.probabilities,
+        "n-grams": hashed_ngrams,
+        "surface": surface_features,
+        "full classifier, all of it": lambda text: classifier.probabilities(classifier.featurize(text)),
+        f"scores of {len(router.profiles)} models": lambda _: table.score(
+            table.names, even, tokens=100, preference=decision.preference
+        ),
+        "strategy (contextual)": lambda _: contextual(context),
+    }
+
+
+def make_text(prompts: Sequence[str], tokenizer: Tokenizer, tokens: int, rng: random.Random) -> str:
+    """Return a piece of running text of so many tokens at most: words of prompts, one after the other."""
+
+    def count() -> int:
+        return len(tokenizer.encode(" ".join(words), add_special_tokens=False).ids)
+
+    words: list[str] = []
+    while count() < tokens:
+        words += rng.choice(prompts).split()[:8]
+    while count() > tokens:
+        words.pop()
+    return " ".join(words)
+
+
+def measure_batch(prompts: Sequence[str], rng: random.Random) -> None:
+    """Print how many prompts a second `route_many` decides, all of them different."""
+    router = Router.load(cache_size=0)
+    batch = [f"{rng.choice(prompts)} {number}" for number in range(BATCH)]
     start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=ROOT)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise RuntimeError(f"{command} must exit with 0, was {os.waitstatus_to_exitcode(status)}")
-    return time.perf_counter() - start, usage.ru_maxrss / 1024
+    decisions = router.route_many(batch)
+    seconds = time.perf_counter() - start
+    first = sum(decision.prediction.tier == "first" for decision in decisions)
+    print(f"\nroute_many: {BATCH} prompts, {BATCH / seconds:.0f} a second, {first / BATCH:.0%} of them by the first tier")
 
 
-def measure_processes(runs: int) -> None:
-    """Print time and memory of both commands, run in turn after one warm-up each."""
-    measured: dict[str, list[tuple[float, float]]] = {name: [] for name in COMMANDS}
-    for command in COMMANDS.values():
-        run_once(command)
-    for _ in range(runs):
-        for name, command in COMMANDS.items():
-            measured[name].append(run_once(command))
-    print(f"from start to exit, {runs} runs in turn, median:")
-    for name, figures in measured.items():
-        seconds, megabytes = (statistics.median(column) for column in zip(*figures, strict=True))
-        print(f"  {name:26} {seconds:6.3f} s  {megabytes:6.1f} MB peak")
-    first, second = measured.values()
-    ratio = statistics.median(b[0] / a[0] for a, b in zip(first, second, strict=True))
-    print(f"  ratio of times {ratio:.2f}")
+def measure_threads(prompts: Sequence[str]) -> None:
+    """Print how many prompts a second several threads decide together."""
+    for name, router in (("both tiers", Router.load(cache_size=0)), ("remembered", Router.load(cache_size=len(prompts)))):
+        for prompt in prompts:
+            router.route(prompt)
+        rates = {}
+        for n in THREADS:
+            with ThreadPoolExecutor(n) as pool:
+                start = time.perf_counter()
+                list(pool.map(router.route, prompts))
+                rates[n] = len(prompts) / (time.perf_counter() - start)
+        told = ", ".join(f"{n} threads {rate:.0f} a second" for n, rate in rates.items())
+        print(f"route() at once, {name}: {told}")
 
 
-def measure_routing(prompts: Sequence[str]) -> None:
-    """Print p50 and p99 of route() and of the bare encoder on the same prompts, in turn."""
-    router, classifier = Router.load(), load_artifact(find_artifact()).classifier
-    if classifier is None:
-        raise RuntimeError("the shipped model folder must have a classifier; train it again")
-    router.route(PROMPT)
-    bare, whole = [], []
-    for prompt in prompts:
-        start = time.perf_counter()
-        classifier.encoder.encode([prompt])
-        middle = time.perf_counter()
-        router.route(prompt)
-        bare.append(middle - start)
-        whole.append(time.perf_counter() - middle)
-    print(f"{len(prompts)} prompts, each encoded and routed in turn:")
-    for name, times in (("bare encoder", bare), ("route()", whole)):
-        cuts = statistics.quantiles(times, n=100)
-        print(f"  {name:26} p50 {cuts[49] * 1000:6.2f} ms  p99 {cuts[98] * 1000:6.2f} ms")
-    print(f"  ratio of p50 {statistics.median(whole) / statistics.median(bare):.2f}")
+def read_prompts(path: Path) -> list[str]:
+    """Read the column `prompt` of a CSV file, gzipped where its name says so."""
+    csv.field_size_limit(1 << 30)
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8", newline="") as stream:
+        return [row["prompt"] for row in csv.DictReader(stream)]
 
 
 def main() -> None:
@@ -83,14 +155,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--prompts", type=Path, default=ROOT / "data" / "prompts.csv")
     parser.add_argument("--n", type=int, default=300)
-    parser.add_argument("--runs", type=int, default=10)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    with options.prompts.open(encoding="utf-8", newline="") as stream:
-        prompts = [row["prompt"] for row in csv.DictReader(stream)]
+    rng = random.Random(options.seed)
+    prompts = read_prompts(options.prompts)
+    prompts = rng.sample(prompts, options.n) if options.n else prompts
+    classifier = load_artifact(find_artifact(), eager=True).classifier
+    if classifier is None or not isinstance(classifier.encoder, OnnxEncoder):
+        raise RuntimeError("the shipped model folder must have a classifier; train it again")
+    router, full = Router.load(cache_size=0), Router.load(cache_size=0, tier="full")
+    ways = make_ways(router, full, classifier)
+    time_in_turn(ways, ["prove that sqrt(2) is irrational", "hm"])
     print(f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}, seed {options.seed}")
-    measure_processes(options.runs)
-    measure_routing(random.Random(options.seed).sample(prompts, options.n))
+    tell(f"{len(prompts)} prompts of {options.prompts.name}", time_in_turn(ways, prompts))
+    shares = [router.predict(prompt).tier == "first" for prompt in prompts]
+    print(f"  answered by the first tier: {statistics.mean(shares):.0%}")
+    tokenizer = Tokenizer.from_file(str(find_artifact() / "encoder" / TOKENIZER_FILE))
+    tokenizer.no_truncation()
+    for tokens in LENGTHS:
+        texts = [make_text(prompts, tokenizer, tokens, rng) for _ in range(options.repeats * 10)]
+        tell(f"{len(texts)} texts of {tokens} tokens", time_in_turn(ways, texts))
+    tell("by stage", time_in_turn(make_stages(router, classifier), prompts))
+    measure_batch(prompts, rng)
+    measure_threads(prompts)
 
 
 if __name__ == "__main__":

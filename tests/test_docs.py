@@ -1,0 +1,35 @@
+"""The pages of docs/, every Python example of them run."""
+
+import doctest
+import re
+from pathlib import Path
+
+import pytest
+
+from router.config import read_config
+
+DOCS = Path(__file__).parent.parent / "docs"
+PAGES = sorted(DOCS.glob("*.md"))
+TOML = re.compile(r"^```toml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_example_prints_what_the_page_says(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LLM_ROUTER_MODEL", raising=False)
+    failed, _ = doctest.testfile(str(page), module_relative=False, optionflags=doctest.ELLIPSIS)
+    assert failed == 0
+
+
+@pytest.mark.parametrize("page", [*PAGES, DOCS.parent / "README.md"], ids=lambda page: page.stem)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    missing = [target for target in LINK.findall(page.read_text(encoding="utf-8")) if not (page.parent / target).exists()]
+    assert missing == []
+
+
+def test_every_configuration_is_one(tmp_path: Path) -> None:
+    blocks = [block for page in PAGES for block in TOML.findall(page.read_text(encoding="utf-8"))]
+    assert blocks
+    for block in blocks:
+        (tmp_path / "router.toml").write_text(block, encoding="utf-8")
+        assert read_config(tmp_path / "router.toml").models

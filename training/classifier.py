@@ -126,17 +126,18 @@ def featurize(
     """Compute the features of texts with the runtime's own functions, each text by itself as when it is served.
 
     Args:
-        texts: n texts.
+        texts: n texts; one that comes twice is encoded once.
         encoder: The encoder that will serve.
         jobs: Threads that encode; -1: as many as there are processors.
         cache: Folder in which embeddings are kept, by encoder and text; None: nowhere.
         progress: Wraps the texts, to show how far the encoding is.
     """
     embed = Memory(cache, verbose=0).cache(_embed, ignore=["encoder"])
-    identity = encoder.sha256
-    rows = Parallel(n_jobs=jobs, prefer="threads")(delayed(embed)(text, identity, encoder) for text in progress(texts))
+    identity, distinct = encoder.sha256, list(dict.fromkeys(texts))
+    work = (delayed(embed)(text, identity, encoder) for text in progress(distinct))
+    rows = dict(zip(distinct, Parallel(n_jobs=jobs, prefer="threads")(work), strict=True))
     return FeatureBlocks(
-        embedding=np.stack(rows) if rows else np.empty((0, encoder.dim), np.float32),
+        embedding=np.stack([rows[text] for text in texts]) if rows else np.empty((0, encoder.dim), np.float32),
         lexical=lexical_matrix(texts),
         surface=np.stack([surface_features(text) for text in texts])
         if len(texts)

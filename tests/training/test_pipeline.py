@@ -125,7 +125,7 @@ def test_a_failure_while_the_folder_is_written_leaves_the_old_one(
     out = Path(shutil.copytree(trained[0], tmp_path / "model"))
     rename = Path.rename
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise OSError("disk full")
 
     def fail_on_new(path: Path, target: Path) -> Path:
@@ -204,7 +204,7 @@ def test_the_shipped_folder_tells_real_users_tasks_better_than_rules_and_majorit
         pytest.skip(f"{USER_PROMPTS}, real users' prompts, is not part of the repository")
     given, train_on = read_prompts(path), read_prompts(root / "data" / "prompts.csv").rows
     evaluation, _ = evaluate_folder(model_folder, given, train_on=None)
-    (router,) = evaluation.qualities
+    router = evaluation.qualities[0]
     rules = load_artifact(model_folder).rules
     for predicted in (predict_by_keywords(rules, train_on, given.rows), predict_majority(train_on, given.rows)):
         right = sum(guess == row.task for guess, row in zip(predicted, given.rows, strict=True))

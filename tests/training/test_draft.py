@@ -10,19 +10,12 @@ from router.artifacts import load_artifact
 from router.draft import DraftEncoder
 from router.encoder import OnnxEncoder
 from router.errors import EncoderError
+from tests.training.exporting import EXPORTS
 from training.draft import DraftRecipe, distil, make_texts
 from training.encoders import convert_encoder
 from training.first import fit_linear
 
-pytest.importorskip("sentence_transformers", reason="the extra `sentence-transformers` is not installed")
-pytest.importorskip("onnx", reason="the extra `sentence-transformers` is not installed")
-
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:You are using the legacy TorchScript-based ONNX export:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:The feature will be removed:DeprecationWarning"),  # torch, of its own logging
-    pytest.mark.filterwarnings("ignore:Converting a tensor to a Python boolean"),  # transformers asks for the mask's shape
-    pytest.mark.filterwarnings("ignore:Exporting aten.*index operator of advanced indexing:UserWarning"),
-]
+pytestmark = EXPORTS
 
 Build = Callable[..., Path]
 CsvWriter = Callable[[Path, Iterable[Mapping[str, object]]], Path]

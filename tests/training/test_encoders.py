@@ -6,17 +6,10 @@ import pytest
 
 from router.encoder import OnnxEncoder
 from router.errors import EncoderError
+from tests.training.exporting import EXPORTS
 from training.encoders import convert_encoder, parity_prompts
 
-pytest.importorskip("sentence_transformers", reason="the extra `sentence-transformers` is not installed")
-pytest.importorskip("onnx", reason="the extra `sentence-transformers` is not installed")
-
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:You are using the legacy TorchScript-based ONNX export:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:The feature will be removed:DeprecationWarning"),  # torch, of its own logging
-    pytest.mark.filterwarnings("ignore:Converting a tensor to a Python boolean"),  # transformers asks for the mask's shape
-    pytest.mark.filterwarnings("ignore:Exporting aten.*index operator of advanced indexing:UserWarning"),
-]
+pytestmark = EXPORTS
 PROMPTS = ("the cat runs in my house", "a red dog", "now here and the old blue house", "word", "cat " * 50, "unheard-of")
 
 Build = Callable[..., Path]

@@ -8,18 +8,11 @@ import pytest
 
 from router.encoder import OnnxEncoder
 from router.errors import EncoderError
+from tests.training.exporting import EXPORTS
 from training.datasets import LabelledPrompt, PromptSet
 from training.finetune import Recipe, Tuned, finetune, was_seen
 
-pytest.importorskip("sentence_transformers", reason="the extra `sentence-transformers` is not installed")
-pytest.importorskip("onnx", reason="the extra `sentence-transformers` is not installed")
-
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:You are using the legacy TorchScript-based ONNX export:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:The feature will be removed:DeprecationWarning"),  # torch, of its own logging
-    pytest.mark.filterwarnings("ignore:Converting a tensor to a Python boolean"),  # transformers asks for the mask's shape
-    pytest.mark.filterwarnings("ignore:Exporting aten.*index operator of advanced indexing:UserWarning"),
-]
+pytestmark = EXPORTS
 
 Build = Callable[..., Path]
 # The animal is the topic, the colour the task: a random encoder hears both alike.

@@ -30,9 +30,10 @@ _CODE_SIGN = re.compile(r"[{};=<>\[\]()_\\|&$#@^`~]")
 _CODE_WORD = re.compile(
     r"\b(?:def|class|import|return|function|const|void|select|from|where|null|print|public|static)\b", re.I
 )
-_OPTION = re.compile(r"(?m)^\s*[\(\[]?[A-Da-d1-5][).:\]]\s")
+# Blanks of one line only: at each line of a text of empty ones, `\s*` would look through all that follow.
+_OPTION = re.compile(r"(?m)^[^\S\n]*[\(\[]?[A-Da-d1-5][).:\]]\s")
 _EQUATION = re.compile(r"\d\s*[-+*/^=×÷%]\s*\d|[xyn]\s*[=^]")
-_BULLET = re.compile(r"(?m)^\s*(?:[-*•]|\d+[.)])\s")
+_BULLET = re.compile(r"(?m)^[^\S\n]*(?:[-*•]|\d+[.)])\s")
 _LINK = re.compile(r"https?://|www\.|@\w+\.\w")
 _QUOTE = re.compile(r"[\"“”«»„]")
 

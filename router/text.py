@@ -13,6 +13,8 @@ Prompt: TypeAlias = str | Sequence[Message]
 HEAD_CHARS = TAIL_CHARS = 1500
 # English has about four bytes of UTF-8 to a token, most other text fewer: three err on the side of a larger context window.
 _BYTES_PER_TOKEN = 3
+# Of a text of more characters that is not ASCII, the bytes are counted in so many slices of so many characters.
+_SLICES, _SLICE_CHARS = 64, 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,5 +76,11 @@ def _read_message(position: int, message: object) -> tuple[str, str, bool]:
 
 
 def _count_tokens(text: str) -> int:
-    size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
-    return -(-size // _BYTES_PER_TOKEN)
+    if text.isascii():
+        return -(-len(text) // _BYTES_PER_TOKEN)
+    sample = text
+    if len(text) > _SLICES * _SLICE_CHARS:
+        starts = (i * (len(text) - _SLICE_CHARS) // (_SLICES - 1) for i in range(_SLICES))
+        sample = "".join(text[start : start + _SLICE_CHARS] for start in starts)
+    size = len(sample.encode("utf-8", "replace"))
+    return -(-size * len(text) // (len(sample) * _BYTES_PER_TOKEN))

@@ -73,6 +73,7 @@ def test_any_text_gives_a_finite_number_per_surface_feature(text: str) -> None:
         ("```py```", "code_fence", 1.0),
         ("A) yes\nB) no\n", "options", np.log(3)),
         ("- a\n- b\n", "bullets", np.log(3)),
+        ("\n \n  - a\n\n1. b", "bullets", np.log(3)),
         ("what is 3 + 4", "equations", np.log(2)),
         ("see https://example.org", "links", np.log(2)),
         ("", "log_chars", 0.0),

@@ -31,6 +31,12 @@ def test_ten_megabytes_are_counted_whole_and_kept_in_part() -> None:
     assert (len(request.turns[0]), request.tokens) == (HEAD_CHARS + TAIL_CHARS + 1, 3_333_334)
 
 
+def test_of_a_long_text_in_several_scripts_the_bytes_are_counted_in_parts() -> None:
+    text = "日本 " * 400_000 + "ab " * 1_200_000  # 2.8 + 3.6 million bytes
+    assert read_prompt(text).tokens == pytest.approx(6_400_000 / 3, rel=0.02)
+    assert read_prompt("é" * 1_000_001).tokens == 666_668
+
+
 def test_user_turns_come_newest_first_and_every_role_counts_in_tokens() -> None:
     request = read_prompt(
         [{"role": "system", "content": "abc"}, user("one"), {"role": "assistant", "content": None}, user("two")]

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from router.calls import AttemptRecord
     from router.types import FailureClass
 
+# How many models of one reason are named before they are counted.
+_NAMED = 3
+
 
 class RouterError(Exception):
     """Base of every error this project raises on purpose."""
@@ -44,12 +47,19 @@ class NoCandidateError(RouterError):
 
     def __init__(self, excluded: Mapping[str, str]) -> None:
         self.excluded = dict(excluded)
-        told = "; ".join(f"{model}: {reason}" for model, reason in self.excluded.items()) or "there are no models"
+        by_reason: dict[str, list[str]] = {}
+        for model, reason in self.excluded.items():
+            by_reason.setdefault(reason, []).append(model)
+        told = "; ".join(f"{_count(models)}: {reason}" for reason, models in by_reason.items()) or "there are no models"
         super().__init__(f"no model can take this prompt ({told}); relax a constraint or add a model")
 
     def __reduce__(self) -> tuple[type[NoCandidateError], tuple[dict[str, str]]]:
         """Pickle by what excluded each model, not by the message made of it."""
         return type(self), (self.excluded,)
+
+
+def _count(models: list[str]) -> str:
+    return ", ".join(models) if len(models) <= _NAMED else f"{', '.join(models[:_NAMED])} and {len(models) - _NAMED} more"
 
 
 class ArtifactError(RouterError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -104,7 +105,9 @@ def find_mislabelled(rows: Sequence[LabelledPrompt], fitted: FittedClassifier) -
         rows: n prompts.
         fitted: The classifier that was fitted on them; its held-out probabilities are read.
     """
-    from cleanlab.filter import find_label_issues
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "IProgress not found")  # in notebooks, for progress that is not shown
+        from cleanlab.filter import find_label_issues
 
     rows = [rows[i] for i in fitted.judged]
     labels = np.array([fitted.tasks.index(row.task) for row in rows])

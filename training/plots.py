@@ -73,10 +73,12 @@ def plot_profiles(profiles: Sequence[ModelProfile], tasks: Sequence[str]) -> Fig
     axes = figure.subplots()
     certain = 1 - 0.85 * np.clip(np.nan_to_num(stderr, nan=1.0) / _LARGE_STDERR, 0, 1)
     image = axes.imshow(quality, cmap="viridis", aspect="auto", alpha=certain)
-    figure.colorbar(image, ax=axes, label=f"expected quality; pale: standard error up to {_LARGE_STDERR} and above")
+    figure.colorbar(image, ax=axes, label=f"expected quality (pale: ± {_LARGE_STDERR} or more)")
+    darkness = certain * (1 - np.asarray(image.norm(quality), np.float64))
     for (row, column), value in np.ndenumerate(quality):
         if np.isfinite(value):
-            axes.text(column, row, f"{value:.2f}", ha="center", va="center", size=6.5, color=INK)
+            colour = "white" if darkness[row, column] > _DARK else INK
+            axes.text(column, row, f"{value:.2f}", ha="center", va="center", size=6.5, color=colour)
     axes.set_xticks(range(len(tasks)), tasks, rotation=60, ha="right")
     axes.set_yticks(range(len(profiles)), [profiles[row].name for row in order], size=7)
     axes.set_title(f"{len(profiles)} models by task")

@@ -99,14 +99,14 @@ def plot_calls(
     figure = Figure(figsize=(10, 6), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1.4, 1))
     asked, window = np.array(endpoints), max(1, len(at_s) // _WINDOWS)
-    for name in dict.fromkeys(endpoints):
+    for name in sorted(set(endpoints)):
         own = asked == name
         (points,) = above.plot(at_s[own & ~failed], latency_s[own & ~failed], ".", markersize=3, label=name)
         above.plot(at_s[own & failed], latency_s[own & failed], "x", color=points.get_color())
         share = np.convolve(own, np.ones(window), "full")[: len(own)] / np.minimum(np.arange(len(own)) + 1, window)
         below.plot(at_s, share, color=points.get_color())
     above.set(yscale="log", ylabel="seconds; crosses: failed", title=f"{len(at_s)} calls")
-    above.legend(loc="upper right", ncols=4)
+    figure.legend(loc="outside lower center", ncols=6)
     below.set(xlabel="seconds", ylabel=f"share of the last {window} calls", ylim=(0, 1))
     return figure
 

@@ -1,0 +1,65 @@
+"""The notebooks, run as they stand beside what they show; the rebuild command is in the README of their folder."""
+
+import ast
+import re
+from pathlib import Path
+
+import jupytext
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+NAMES = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
+SCRIPT = "py:percent"
+MOST_CELLS = 25
+LONGEST_FUNCTION = 12
+# Eight-bit products are rounded differently by processors with and without instructions for them: figures may differ so.
+NUMBER = re.compile(r"-?\d+\.\d+|-?\d+")
+TOLERANCE = {"rel": 0.05, "abs": 0.03}
+
+each = pytest.mark.parametrize("name", NAMES)
+
+
+def read(name: str) -> nbformat.NotebookNode:
+    return nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
+
+
+def shown(cell: nbformat.NotebookNode) -> str:
+    """What a cell says in words, and how many pictures it draws."""
+    texts = [output.get("text") or output["data"]["text/plain"] for output in cell.outputs]
+    return "\n".join([*texts, f"pictures: {sum('image/png' in output.get('data', ()) for output in cell.outputs)}"])
+
+
+@each
+def test_both_forms_have_the_same_cells(name: str) -> None:
+    script = jupytext.read(NOTEBOOKS / f"{name}.py", fmt=SCRIPT)
+    told = [(cell.cell_type, cell.source) for cell in script.cells]
+    assert told == [(cell.cell_type, cell.source) for cell in read(name).cells]
+
+
+@each
+def test_a_notebook_is_short_and_ends_with_its_claim(name: str) -> None:
+    notebook = read(name)
+    assert len(notebook.cells) <= MOST_CELLS
+    code = [ast.parse(cell.source.replace("%matplotlib", "#")) for cell in notebook.cells if cell.cell_type == "code"]
+    assert any(isinstance(line, ast.Assert) for line in code[-1].body)
+    functions = [node for tree in code for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    assert all(node.end_lineno - node.lineno < LONGEST_FUNCTION for node in functions)
+
+
+@each
+def test_it_shows_what_it_prints(name: str) -> None:
+    notebook = read(name)
+    told = [shown(cell) for cell in notebook.cells if cell.cell_type == "code"]
+    NotebookClient(notebook, timeout=900, kernel_name="python3", resources={"metadata": {"path": str(NOTEBOOKS)}}).execute()
+    for before, cell in zip(told, (cell for cell in notebook.cells if cell.cell_type == "code"), strict=True):
+        now = shown(cell)
+        assert NUMBER.sub("#", now).split() == NUMBER.sub("#", before).split(), cell.source
+        figures = zip(NUMBER.findall(now), NUMBER.findall(before), strict=True)
+        assert all(float(found) == pytest.approx(float(kept), **TOLERANCE) for found, kept in figures), now
+
+
+def test_every_notebook_is_there_in_both_forms() -> None:
+    assert NAMES
+    assert NAMES == sorted(path.stem for path in NOTEBOOKS.glob("*.py"))

@@ -62,4 +62,4 @@ def test_it_shows_what_it_prints(name: str) -> None:
 
 def test_every_notebook_is_there_in_both_forms() -> None:
     assert NAMES
-    assert NAMES == sorted(path.stem for path in NOTEBOOKS.glob("*.py"))
+    assert sorted(path.stem for path in NOTEBOOKS.glob("*.py")) == NAMES

@@ -57,6 +57,11 @@ class Batch(Sequence[RoutingDecision]):
         cost_usd: Summed expected cost of the chosen models; None where one is unknown.
         quality: Mean expected quality of the chosen models, in [0, 1]; NaN of no prompts.
         shadow_price_usd_per_point: See `Allocation`; None without a budget.
+
+    >>> from router import Router
+    >>> batch = Router.load().route_many(["write a haiku about rain", "2 + 2?"], budget_usd=0.001)
+    >>> len(batch), batch.cost_usd <= 0.001
+    (2, True)
     """
 
     decisions: tuple[RoutingDecision, ...]

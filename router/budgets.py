@@ -24,6 +24,10 @@ class RateLimit:
         requests_per_minute: At least 1; None: any number. Exact over every 60 s (a moving window).
         tokens_per_minute: Of prompts and answers together, at least 1; None: any number. Over a sliding window of two
             weighed minutes, which holds two numbers instead of one per token.
+
+    >>> from router import Serving
+    >>> Serving(limits={"gpt-5.5": RateLimit(requests_per_minute=60)}).limits["gpt-5.5"].requests_per_minute
+    60
     """
 
     requests_per_minute: int | None = None
@@ -45,6 +49,10 @@ class SpendCap:
         window_s: Seconds, > 0.
         on_spent: `refuse`: a call whose expected cost would exceed the cap is refused. `downgrade`: the models that still
             fit are asked instead, and it is refused only where none does.
+
+    >>> from router import Serving
+    >>> Serving(spend=SpendCap(usd=20, window_s=3600, on_spent="downgrade")).spend.usd
+    20
     """
 
     usd: float

@@ -78,6 +78,13 @@ class Router:
 
     Raises:
         InputError: If an option is unknown or out of range.
+
+    >>> router = Router.load(prefer="quality")
+    >>> router.route("prove that sqrt(2) is irrational").prediction.task
+    'math'
+    >>> own = Router([ModelProfile(name="small", cost_usd=0.0001), ModelProfile(name="large", cost_usd=0.01)])
+    >>> own.route("hello").model  # nothing is known of either: the cheaper one
+    'small'
     """
 
     def __init__(
@@ -199,33 +206,17 @@ class Router:
         needs: Collection[str] = (),
         tier: TierChoice | None = None,
     ) -> RoutingDecision:
-        """Decide which model should handle a prompt.
+        """Decide which model should handle a prompt; the arguments are those of `router.route`.
 
-        How quality is set against cost is told by at most one of `prefer`, `quality_floor`, `cost_per_point` and `max_loss`;
-        where none is given here, by what the router was made with.
-
-        Args:
-            prompt: Any text, or chat messages in the OpenAI form, of which the last user turn decides.
-            key: What makes a choice sticky, such as a user or a session, for the strategies that look at it.
-            focus: A named area (creative, technical, informative, language, ethical) or a task: what it must be about.
-            prefer: `quality`: the best, whatever it costs; `balanced`: a point of quality is worth what it costs on average
-                on the way from the cheapest model to the best (the knee of the curve); `cheap`: a tenth of that; `fast`: as
-                `balanced`, and a second counts as much as a point.
-            quality_floor: In [0, 1]: the cheapest model whose expected quality is at least this share of the best
-                candidate's.
-            cost_per_point: USD, above 0, that a prompt may cost more for one more point, 0.01 of expected quality.
-            max_loss: In [0, 1]: the cheapest model that keeps the average loss against the best single model at this much
-                of expected quality or less (`router.risk`), with
-            confidence: In (0, 1), by default 0.95: how sure that is.
-            max_cost_usd: Models that are expected to cost more for this prompt are excluded.
-            allowed: Names of the models that may be chosen; None: all.
-            needs: Capabilities the model must have, such as `vision` or `tools`. An image in the messages needs `vision`.
-            tier: `auto`: where the classifier's first tier is sure of the task, its answer stands, in a fraction of a
-                millisecond; `full`: the full classifier reads every prompt. None: as the router was made with.
+        Where none of `prefer`, `quality_floor`, `cost_per_point` and `max_loss` is given, what the router was made with
+        holds; likewise for `max_cost_usd` and `tier`.
 
         Raises:
             InputError: If an argument is of the wrong type or an option unknown. Never on a text.
             NoCandidateError: If every model is excluded; says by what.
+
+        >>> Router.load(prefer="quality").route("write a haiku about rain").prediction.task
+        'writing'
         """
         options: RouteOptions = {
             "key": key,
@@ -555,11 +546,44 @@ def route(
     needs: Collection[str] = (),
     tier: TierChoice | None = None,
 ) -> RoutingDecision:
-    """Decide with the shipped model folder which model should handle a prompt; see `Router.route` for the options.
+    """Decide with the shipped model folder, or `$LLM_ROUTER_MODEL`, which model should handle a prompt.
+
+    The folder is loaded at the first call and kept. At most one of `prefer`, `quality_floor`, `cost_per_point` and
+    `max_loss` says how quality is set against cost; without one it is `prefer="balanced"`.
+
+    Args:
+        prompt: Any text, or chat messages in the OpenAI form, of which the last user turn decides.
+        key: What makes a choice sticky, such as a user or a session, for the strategies that look at it.
+        focus: A named area (creative, technical, informative, language, ethical) or a task: what it must be about.
+        prefer: `quality`: the best, whatever it costs; `balanced`: a point of quality is worth what it costs on average
+            on the way from the cheapest model to the best (the knee of the curve); `cheap`: a tenth of that; `fast`: as
+            `balanced`, and a second counts as much as a point.
+        quality_floor: In [0, 1]: the cheapest model whose expected quality is at least this share of the best
+            candidate's.
+        cost_per_point: USD, above 0, that a prompt may cost more for one more point, 0.01 of expected quality.
+        max_loss: In [0, 1]: the cheapest model that keeps the average loss against the best single model at this much
+            of expected quality or less (`router.risk`), with
+        confidence: In (0, 1), by default 0.95: how sure that is.
+        max_cost_usd: Models that are expected to cost more for this prompt are excluded.
+        allowed: Names of the models that may be chosen; None: all.
+        needs: Capabilities the model must have, such as `vision` or `tools`. An image in the messages needs `vision`.
+        tier: `auto`: where the classifier's first tier is sure of the task, its answer stands, in a fraction of a
+            millisecond; `full`: the full classifier reads every prompt. None: `auto`.
+
+    Returns:
+        `model` is whom to call, `fallbacks` whom to ask next; `prediction` tells the task, `scores` the expected quality in
+        [0, 1], cost in USD and latency in seconds of every candidate, `explain()` all of it in words.
+
+    Raises:
+        InputError: If an argument is of the wrong type or an option unknown. Never on a text.
+        NoCandidateError: If every model is excluded; says by what.
+        ArtifactError: If the model folder is missing or damaged.
 
     >>> decision = route("prove that sqrt(2) is irrational")
-    >>> decision.prediction.task
-    'math'
+    >>> decision.prediction.task, decision.model in decision.scores, len(decision.fallbacks) > 0
+    ('math', True, True)
+    >>> route("write a haiku about rain", prefer="cheap", allowed={"gpt-5.5", "gpt-4.1-mini"}).model
+    'gpt-4.1-mini'
     """
     return default_router().route(
         prompt,

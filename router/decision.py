@@ -26,6 +26,13 @@ class RoutingDecision:
         preference: What the caller pays for quality.
         excluded: Models that may not take it, and why.
         reasons: What a reader has to know besides the scores, in plain sentences.
+
+    >>> from router import route
+    >>> decision = route("write a haiku about rain")
+    >>> decision.model == decision.ranking[0], decision.fallbacks == decision.ranking[1:]
+    (True, True)
+    >>> print(decision.explain().splitlines()[0])
+    task: writing, by classifier, first tier (writing 1.00, ...)
     """
 
     ranking: tuple[str, ...]

@@ -43,6 +43,13 @@ class NoCandidateError(RouterError):
 
     Attributes:
         excluded: What excluded each model, by name.
+
+    >>> from router import route
+    >>> try:
+    ...     route("hello", allowed={"gpt-5.5"}, max_cost_usd=0)
+    ... except NoCandidateError as error:
+    ...     print(error.excluded["gpt-5.5"])
+    expected cost ... USD is over 0
     """
 
     def __init__(self, excluded: Mapping[str, str]) -> None:

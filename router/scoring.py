@@ -53,6 +53,9 @@ class Calibration:
         heads: What prompts themselves say of the models; None: nothing.
         presets: The named preferences.
         risk: What switching to cheaper models lost on prompts held out; None: not measured.
+
+    >>> Calibration(presets=make_presets(0.0003)).presets["balanced"].usd_per_point
+    0.0003
     """
 
     heads: PromptHeads | None = None

@@ -36,6 +36,11 @@ class Serving:
         health: When an endpoint counts as slow, failing or well again.
         limits: Requests and tokens per minute, by model.
         spend: What may be spent; None: anything.
+
+    >>> from router import Router
+    >>> router = Router.load(serving=Serving(executor=lambda request: f"{request.model} says hello"))
+    >>> router.complete("hello", allowed={"gpt-5.5"}).text
+    'gpt-5.5 says hello'
     """
 
     executor: Executor | AsyncExecutor | Callable[..., Any] | None = None

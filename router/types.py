@@ -38,6 +38,9 @@ class Estimate:
         mean: Expected score, in [0, 1].
         stderr: Standard error of that mean, ≥ 0.
         n: Scored prompts behind it; 0 where it is borrowed from the model's other tasks and the task's other models.
+
+    >>> Estimate(mean=0.82, stderr=0.03, n=160).mean
+    0.82
     """
 
     mean: float
@@ -68,6 +71,10 @@ class ModelProfile:
         capabilities: What it can do besides text, such as `vision`, `tools`, `reasoning`.
         weight: Relative capacity, > 0.
         source: Where the figures come from.
+
+    >>> own = ModelProfile(name="house-3b", quality={"math": Estimate(mean=0.4, stderr=0.05, n=90)}, cost_usd=0.00002)
+    >>> own.quality["math"].mean
+    0.4
     """
 
     name: str
@@ -107,6 +114,11 @@ class TaskPrediction:
         source: `classifier`; `keywords` where it is missing or unsure and a rule fits; `default` where neither is sure.
         inherited: How much of it comes from earlier turns of the conversation, in [0, 1].
         tier: Which tier of the classifier read the turn that counts most; None: none did.
+
+    >>> from router import Router
+    >>> told = Router.load().predict("prove that sqrt(2) is irrational")
+    >>> told.task, told.source, round(sum(told.probabilities.values()), 6)
+    ('math', 'classifier', 1.0)
     """
 
     task: str | None
@@ -134,6 +146,10 @@ class Preference:
         reference: The model that a cheaper one is measured against, where `max_loss` was asked for: it, or the cheapest
             whose expected quality is at least its less `tolerance`, wins.
         tolerance: In expected score; may be negative or minus infinity: then a cheaper one must look better, or never wins.
+
+    >>> from router import Router
+    >>> Router.load().presets["balanced"].usd_per_point > Router.load().presets["cheap"].usd_per_point
+    True
     """
 
     usd_per_point: float = math.inf
@@ -171,6 +187,12 @@ class ModelScore(msgspec.Struct, frozen=True, kw_only=True):
         quality_by_task: The profile's quality of each task; what `quality` is the expectation of, but for `shift`.
         shift: How much likelier the prompt itself makes a good answer than its task alone, in logits; 0 where nothing was
             learnt of such prompts.
+
+    >>> from router import route
+    >>> decision = route("write a haiku about rain")
+    >>> score = decision.scores[decision.model]
+    >>> 0 <= score.quality <= 1, score.utility <= score.quality
+    (True, True)
     """
 
     model: str
@@ -201,6 +223,12 @@ class RoutingContext:
         inflight: Requests in flight by model; 0 where nothing is known.
         weights: Capacity by model at this moment, > 0: the profile's weight, less while it starts again after a failure. 1
             where nothing is known.
+
+    >>> from router import Router
+    >>> def cheapest(context: RoutingContext) -> list[str]:
+    ...     return sorted(context.candidates, key=lambda name: context.scores[name].cost_usd or 0.0)
+    >>> Router.load(strategy=cheapest).route("hello").strategy
+    'cheapest'
     """
 
     prompt: str
@@ -215,7 +243,13 @@ class RoutingContext:
 
 
 class Strategy(Protocol):
-    """Ranks all candidates, best first, so that the fallback order comes free. A plain function fits."""
+    """Ranks all candidates, best first, so that the fallback order comes free. A plain function fits.
+
+    >>> from router import Router
+    >>> by_name: Strategy = lambda context: sorted(context.candidates)
+    >>> Router.load(strategy=by_name).route("hello").ranking[0]
+    'claude-fable-5'
+    """
 
     def __call__(self, context: RoutingContext, /) -> Sequence[str]:
         """Return every candidate exactly once."""
@@ -223,7 +257,17 @@ class Strategy(Protocol):
 
 
 class Encoder(Protocol):
-    """Turns texts into vectors."""
+    """Turns texts into vectors.
+
+    >>> import numpy as np
+    >>> class Even:
+    ...     name, dim = "even", 1
+    ...     def encode(self, texts, /):
+    ...         return np.ones((len(texts), 1), np.float32)
+    >>> encoder: Encoder = Even()
+    >>> encoder.encode(["a", "b"]).shape
+    (2, 1)
+    """
 
     @property
     def name(self) -> str:

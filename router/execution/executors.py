@@ -90,6 +90,11 @@ class FakeExecutor:
 
     Attributes:
         requests: What was asked, in order.
+
+    >>> from router import Router, Serving
+    >>> router = Router.load(serving=Serving(executor=FakeExecutor({"gpt-5.5": ["first", "second"]})))
+    >>> [router.complete("hello", allowed={"gpt-5.5"}).text for _ in range(3)]
+    ['first', 'second', 'second']
     """
 
     def __init__(self, script: Mapping[str, Sequence[Act]] | None = None) -> None:

@@ -28,6 +28,10 @@ class CallPolicy:
         backoff_s: Before the first retry of the same endpoint: at random up to this; twice as long before each further
             one, but at most
         backoff_max_s: this.
+
+    >>> from router import Serving
+    >>> Serving(calls=CallPolicy(deadline_s=30, max_attempts=2)).calls.max_attempts
+    2
     """
 
     deadline_s: float = 120.0

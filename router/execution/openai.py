@@ -33,6 +33,9 @@ class Endpoint:
         key_env: Name of the environment variable with the key, read at every request; None where no key is needed.
         model: What the server calls the model; None: as the router does.
         stream_usage: Whether to ask for the usage at the end of a stream; some servers refuse the option.
+
+    >>> Endpoint(base_url="http://localhost:8000/v1", key_env=None, model="qwen3").model
+    'qwen3'
     """
 
     base_url: str = OPENAI_URL
@@ -53,6 +56,10 @@ class OpenAIExecutor:
 
     Raises:
         InputError: The SDK is not installed.
+
+    >>> from router import Serving
+    >>> local = OpenAIExecutor({"gpt-4.1-mini": Endpoint(base_url="http://localhost:8000/v1", key_env=None)})
+    >>> serving = Serving(executor=local)  # for `Router.load(serving=serving)`
     """
 
     def __init__(self, endpoints: Mapping[str, Endpoint]) -> None:

@@ -42,6 +42,10 @@ class HealthPolicy:
         slow_start_s: How long the weight takes to grow, in a straight line, to the whole after the breaker closed, from
         slow_start_share: this share, in (0, 1].
         panic_share: Trips are ignored while a smaller share, in [0, 1], of the endpoints is eligible.
+
+    >>> from router import Serving
+    >>> Serving(health=HealthPolicy(cooldown_s=10, trip_consecutive_failures=3)).health.cooldown_s
+    10
     """
 
     latency_decay_s: float = 60.0

@@ -1,0 +1,36 @@
+"""What `help()` shows: every public name has an example, and every example of the packages does what it says."""
+
+import doctest
+import inspect
+import pkgutil
+from importlib import import_module
+
+import pytest
+
+import router
+import training
+
+MODULES = [
+    module.name
+    for package in (router, training)
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    if not module.name.endswith("__main__")
+]
+# Data cannot have one; of the errors, one carries more than its type and words.
+EXPLAINED = [
+    name
+    for name in router.__all__
+    if callable(found := getattr(router, name))
+    and (name == "NoCandidateError" or not (inspect.isclass(found) and issubclass(found, Exception)))
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_example_prints_what_it_says(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LLM_ROUTER_MODEL", raising=False)
+    assert doctest.testmod(import_module(name), optionflags=doctest.ELLIPSIS).failed == 0
+
+
+@pytest.mark.parametrize("name", EXPLAINED)
+def test_every_public_name_has_an_example(name: str) -> None:
+    assert ">>>" in (inspect.getdoc(getattr(router, name)) or "")

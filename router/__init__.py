@@ -47,7 +47,7 @@ if TYPE_CHECKING:
         TaskPrediction,
     )
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 # What is imported when it is asked for: all of it takes longer than many a script that wants one name.
 _HOMES = {

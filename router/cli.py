@@ -214,7 +214,7 @@ def _describe(artifact: Artifact) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:g}"
+    return "unknown" if value is None else f"{value:.10g}"
 
 
 def _describe_serving(profiles: Sequence[ModelProfile], config: Config) -> list[str]:

@@ -189,13 +189,7 @@ def fit_classifier(
     """
     labels = tuple(sorted(set(tasks)))
     targets = np.array([labels.index(task) for task in tasks])
-    searched = draw_searched(targets, groups, seed=seed)
-    within = np.flatnonzero(searched)
-    judged = within[
-        choose_judged(targets[within], [groups[i] for i in within.tolist()], None if seen is None else seen[within])
-    ]
-    folds = np.full(len(targets), -1)
-    folds[judged] = split_folds(targets[judged], [groups[i] for i in judged], seed=seed)
+    searched, judged, folds = _draw_folds(targets, groups, seen, seed=seed)
     n, asked = len(judged), folds
     if outliers is not None:
         features = features.beside(outliers)
@@ -203,24 +197,8 @@ def fit_classifier(
         targets = np.concatenate([targets, np.array(drawn, np.int64)])
         asked = np.concatenate([folds, fold_outliers(len(drawn), n)])
         searched = np.concatenate([searched, np.ones(len(drawn), np.bool_)])
-    held_out = Parallel(n_jobs=jobs)(
-        delayed(_predict_path)(
-            features.take(np.flatnonzero(searched & (asked != fold))),
-            targets[searched & (asked != fold)],
-            features.take(np.flatnonzero(asked == fold)),
-            len(labels),
-            part,
-        )
-        for part in PARTS
-        for fold in range(FOLDS)
-    )
-    cs, logits = {}, {}
     rows = np.flatnonzero(asked >= 0)  # the n prompts, then some outliers
-    for place, part in enumerate(PARTS):
-        path = np.empty((len(CS[part]), len(rows), len(labels)))
-        for fold in range(FOLDS):
-            path[:, asked[rows] == fold] = held_out[place * FOLDS + fold]
-        cs[part], logits[part] = _choose_c(part, path, targets[rows])
+    cs, logits = _search(features, targets, searched, asked, len(labels), jobs=jobs)
     mixture, temperature = fit_mixture(logits, targets[rows])
     mixed = softmax(np.sum([mixture[part] * logits[part] for part in PARTS], axis=0) / temperature)
     columns = np.array([i for i, label in enumerate(labels) if label != CONTINUES])
@@ -243,6 +221,51 @@ def fit_classifier(
         follow_ups=(going_on[~own], going_on[own]),
         folds=np.where(np.isin(targets[: len(folds)], columns), folds, -1),
     )
+
+
+def _draw_folds(
+    targets: NDArray[np.int64], groups: Sequence[str], seen: NDArray[np.bool_] | None, *, seed: int
+) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]:
+    """Return which rows to search on, which of them to judge on, and every row's fold: −1 where it is never held out."""
+    searched = draw_searched(targets, groups, seed=seed)
+    within = np.flatnonzero(searched)
+    judged = within[
+        choose_judged(targets[within], [groups[i] for i in within.tolist()], None if seen is None else seen[within])
+    ]
+    folds = np.full(len(targets), -1)
+    folds[judged] = split_folds(targets[judged], [groups[i] for i in judged], seed=seed)
+    return searched, judged, folds
+
+
+def _search(
+    features: FeatureBlocks,
+    targets: NDArray[np.int64],
+    searched: NDArray[np.bool_],
+    folds: NDArray[np.int64],
+    n_labels: int,
+    *,
+    jobs: int,
+) -> tuple[dict[Part, float], dict[Part, NDArray[np.float64]]]:
+    """Return each part's best C, and with it the logits, shape (rows that have a fold, labels), of each row held out."""
+    held_out = Parallel(n_jobs=jobs)(
+        delayed(_predict_path)(
+            features.take(np.flatnonzero(searched & (folds != fold))),
+            targets[searched & (folds != fold)],
+            features.take(np.flatnonzero(folds == fold)),
+            n_labels,
+            part,
+        )
+        for part in PARTS
+        for fold in range(FOLDS)
+    )
+    cs, logits = {}, {}
+    rows = np.flatnonzero(folds >= 0)
+    for place, part in enumerate(PARTS):
+        path = np.empty((len(CS[part]), len(rows), n_labels))
+        for fold in range(FOLDS):
+            path[:, folds[rows] == fold] = held_out[place * FOLDS + fold]
+        cs[part], logits[part] = _choose_c(part, path, targets[rows])
+    return cs, logits
 
 
 def spread_continues(labels: Sequence[str], probabilities: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -35,7 +35,7 @@ STRATEGIES: Mapping[str, Callable[[], Strategy]] = MappingProxyType(_makers)
 def register(name: str, maker: Callable[[], Strategy]) -> None:
     """Add a strategy, to be made by name from then on; the same maker again changes nothing. Thread-safe.
 
-    >>> register("last-first", lambda: lambda context: context.candidates[::-1])
+    >>> register("by-reversed-name", lambda: lambda context: context.candidates[::-1])
 
     Args:
         name: Without `>` and outer spaces.

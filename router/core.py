@@ -156,6 +156,9 @@ class Router:
         Raises:
             ArtifactError: If the folder is missing, damaged, altered or of another version.
             InputError: If an option is unknown or out of range.
+
+        >>> Router.load(strategy="contextual>dynamic", quality_floor=0.95).route("2 + 2?").strategy
+        'contextual>dynamic'
         """
         if on_error not in ("raise", "keywords"):
             raise InputError(f"on_error must be 'raise' or 'keywords', was {on_error!r}")
@@ -169,6 +172,12 @@ class Router:
         Raises:
             ConfigError: If the file breaks a rule; names the line or the key.
             ArtifactError: If the model folder that it names cannot be loaded.
+
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "router.toml").write_text('strategy = "round-robin"')
+        ...     Router.from_config(Path(folder, "router.toml")).route("hello").strategy
+        'round-robin'
         """
         from router.config import choose_profiles, make_serving, read_config
 
@@ -180,7 +189,11 @@ class Router:
 
     @classmethod
     def from_artifact(cls, artifact: Artifact, **options: Unpack[RouterOptions]) -> Router:
-        """Make a router of a loaded model folder; the options are those of `load`."""
+        """Make a router of a loaded model folder; the options are those of `load`.
+
+        >>> Router.from_artifact(load_artifact(find_artifact()), strategy="sticky").route("hello").strategy
+        'sticky'
+        """
         return cls(
             artifact.profiles,
             artifact.classifier,
@@ -268,6 +281,10 @@ class Router:
         Raises:
             InputError: As `route`.
             NoCandidateError: As `route`.
+
+        >>> import asyncio
+        >>> asyncio.run(Router.load().aroute("write a haiku about rain")).prediction.task
+        'writing'
         """
         import asyncio
 
@@ -290,6 +307,11 @@ class Router:
         Raises:
             InputError: As `route`; or if the budget is less than the cheapest models cost, or a cost is unknown.
             NoCandidateError: As `route`.
+
+        >>> prompts = ["write a haiku about rain", "prove that sqrt(2) is irrational"]
+        >>> batch = Router.load().route_many(prompts, budget_usd=0.001)
+        >>> [decision.prediction.task for decision in batch], batch.cost_usd <= 0.001
+        (['writing', 'math'], True)
         """
         preference, tier = self._choose_preference(options), self._choose_tier(options.get("tier"))
         requests = [read_prompt(prompt) for prompt in prompts]
@@ -323,6 +345,11 @@ class Router:
             ServingError: If there is no answer: all models cool down (`NoModelAvailableError`), failed
                 (`AllAttemptsFailedError`), were too slow (`DeadlineExceededError`), broke off (`StreamInterruptedError`), or
                 may not be asked any more (`BudgetExceededError`).
+
+        >>> from router import FakeExecutor, Serving
+        >>> router = Router.load(serving=Serving(executor=FakeExecutor({"gpt-5.5": ["Tea, please."]})))
+        >>> router.complete("coffee or tea?", allowed={"gpt-5.5"}).text
+        'Tea, please.'
         """
         from router.execution import drivers
 
@@ -341,7 +368,14 @@ class Router:
     async def acomplete(
         self, messages: Prompt, *, stream: bool = False, **options: Unpack[CallOptions]
     ) -> Completion | AsyncCompletionStream:
-        """As `complete`, without blocking the event loop; the decision is made in another thread."""
+        """As `complete`, without blocking the event loop; the decision is made in another thread.
+
+        >>> import asyncio
+        >>> from router import FakeExecutor, Serving
+        >>> router = Router.load(serving=Serving(executor=FakeExecutor({"gpt-5.5": ["Tea, please."]})))
+        >>> asyncio.run(router.acomplete("coffee or tea?", allowed={"gpt-5.5"})).text
+        'Tea, please.'
+        """
         import asyncio
 
         from router.execution import drivers
@@ -370,6 +404,12 @@ class Router:
 
         Raises:
             InputError: If the router was made without `learn`, the model is unknown or the score out of range.
+
+        >>> router = Router.load(learn=True)
+        >>> decision = router.route("write a haiku about rain")
+        >>> router.feedback(decision, 0.0)
+        >>> router.route("write a haiku about rain").scores[decision.model].quality < decision.scores[decision.model].quality
+        True
         """
         if self.learner is None:
             raise InputError("feedback needs a router that learns; make it with learn=True")
@@ -451,6 +491,9 @@ class Router:
 
         Raises:
             InputError: If the prompt is of the wrong type or the tier unknown. Never on a text.
+
+        >>> Router.load().predict("write a haiku about rain").task
+        'writing'
         """
         return self._readings.read(read_prompt(prompt).turns, tier=self._choose_tier(tier)).prediction
 

@@ -34,3 +34,11 @@ def test_every_example_prints_what_it_says(name: str, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("name", EXPLAINED)
 def test_every_public_name_has_an_example(name: str) -> None:
     assert ">>>" in (inspect.getdoc(getattr(router, name)) or "")
+
+
+METHODS = [name for name, found in inspect.getmembers(router.Router, callable) if not name.startswith("_")]
+
+
+@pytest.mark.parametrize("name", sorted({*METHODS} - {"close", "aclose"}))
+def test_every_method_of_a_router_has_an_example(name: str) -> None:
+    assert ">>>" in (inspect.getdoc(getattr(router.Router, name)) or "")

@@ -196,7 +196,11 @@ def write_findings(path: Path, found: Sequence[Finding]) -> None:
 
 
 def looks_typed(text: str) -> bool:
-    """Return whether a text opens in lower case, or its last line ends without any sign."""
+    """Return whether a text opens in lower case, or its last line ends without any sign.
+
+    >>> looks_typed("fix this loop"), looks_typed("Please write a letter.")
+    (True, False)
+    """
     return text.lstrip()[:1].islower() or not _TIDY_END.search(text)
 
 

@@ -503,7 +503,11 @@ def compare_counts(
 
 
 def adjust(p_values: Sequence[float]) -> list[float]:
-    """Return p-values adjusted for their number by false discovery rate (Benjamini and Hochberg, 1995, JRSS B 57:289)."""
+    """Return p-values adjusted for their number by false discovery rate (Benjamini and Hochberg, 1995, JRSS B 57:289).
+
+    >>> adjust([0.01, 0.04, 0.5])
+    [0.03, 0.06, 0.5]
+    """
     values = np.array(p_values)
     order = np.argsort(-values)
     ranks = len(values) - np.arange(len(values))

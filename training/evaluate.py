@@ -187,7 +187,12 @@ def _trace_risk(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> li
 
 
 def judge(name: str, predicted: Sequence[str | None], rows: Sequence[LabelledPrompt], *, seed: int = 0) -> Quality:
-    """Compare predictions with labels; intervals by the percentile bootstrap over prompts (1,000 resamples)."""
+    """Compare predictions with labels; intervals by the percentile bootstrap over prompts (1,000 resamples).
+
+    >>> rows = [LabelledPrompt(prompt=text, task=task) for text, task in (("a", "math"), ("b", "qa"))]
+    >>> judge("mine", ["math", "math"], rows).accuracy.value
+    0.5
+    """
     right = np.array([guess == row.task for guess, row in zip(predicted, rows, strict=True)])
     defended = np.array([guess == row.task or guess in row.also for guess, row in zip(predicted, rows, strict=True)])
     tasks = sorted({row.task for row in rows})
@@ -209,7 +214,12 @@ def judge(name: str, predicted: Sequence[str | None], rows: Sequence[LabelledPro
 
 
 def bootstrap(statistic: Callable[[NDArray[np.int64]], float], n: int, *, seed: int) -> Interval:
-    """Return a statistic of all n rows with its 95 % percentile interval (Efron and Tibshirani, 1993, section 13.3)."""
+    """Return a statistic of all n rows with its 95 % percentile interval (Efron and Tibshirani, 1993, section 13.3).
+
+    >>> scores = np.array([1, 0, 1, 1])
+    >>> bootstrap(lambda sample: float(scores[sample].mean()), len(scores), seed=0).value
+    0.75
+    """
     return _bootstrap_each(lambda sample: np.array([statistic(sample)]), n, seed=seed)[0]
 
 
@@ -224,7 +234,11 @@ def _bootstrap_each(statistics: Callable[[NDArray[np.int64]], NDArray[np.float64
 
 
 def f1_scores(truth: NDArray[np.int64], guess: NDArray[np.int64], n_tasks: int) -> NDArray[np.float64]:
-    """Return 2·TP / (2·TP + FP + FN) of each task that occurs in `truth`; guesses outside [0, n_tasks) count as wrong."""
+    """Return 2·TP / (2·TP + FP + FN) of each task that occurs in `truth`; guesses outside [0, n_tasks) count as wrong.
+
+    >>> f1_scores(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).round(2).tolist()
+    [0.67, 0.67]
+    """
     actual, guessed, hits = _counts(truth, guess, n_tasks)
     return np.asarray((2 * hits / np.maximum(actual + guessed, 1))[actual > 0], np.float64)
 
@@ -235,7 +249,11 @@ def _counts(truth: NDArray[np.int64], guess: NDArray[np.int64], n_tasks: int) ->
 
 
 def calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
-    """Return the expected calibration error over 15 equal-width bins (Guo et al., 2017, equation 3)."""
+    """Return the expected calibration error over 15 equal-width bins (Guo et al., 2017, equation 3).
+
+    >>> calibration_error(np.array([0.9, 0.9]), np.array([True, False]))
+    0.4
+    """
     gaps = [abs(confidence[rows].mean() - right[rows].mean()) * len(rows) for rows in _bins(confidence)]
     return float(sum(gaps) / len(confidence))
 

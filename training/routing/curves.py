@@ -114,6 +114,9 @@ def convex_hull(points: Iterable[tuple[float, float]]) -> list[tuple[float, floa
     """Return the corners of the non-decreasing convex hull of (cost, quality), cheapest first (RouterBench, section 3.2).
 
     What is reached by mixing settings at random, and by taking the cheaper of two that are as good.
+
+    >>> convex_hull([(1, 0.5), (2, 0.4), (3, 0.9), (4, 0.8)])
+    [(1, 0.5), (3, 0.9)]
     """
     hull: list[tuple[float, float]] = []
     for x, y in sorted(points, key=lambda point: (point[0], -point[1])):

@@ -12,6 +12,8 @@ from router.types import ModelScore, Preference, TaskPrediction
 
 _SHOWN_MODELS = 8
 _SHOWN_TASKS = 3
+# What is told as 0.00 would have to be another prompt.
+_LEAST_PROBABILITY = 0.005
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,10 +159,11 @@ class RoutingDecision:
         if not self.preference.weighs:
             return []
         lines = []
-        for task in sorted(self.prediction.probabilities, key=lambda task: -self.prediction.probabilities[task]):
+        likely = {task: p for task, p in self.prediction.probabilities.items() if p >= _LEAST_PROBABILITY}
+        for task in sorted(likely, key=lambda task: -likely[task]):
             best = max(self.ranking, key=partial(self._utility_if, task))
             if best != self.model and task != self.prediction.task:
-                lines.append(f"- if it were {task} (probability {self.prediction.probabilities[task]:.2f}): {best}")
+                lines.append(f"- if it were {task} (probability {likely[task]:.2f}): {best}")
         return lines[:_SHOWN_TASKS]
 
     def _utility_if(self, task: str, model: str) -> float:

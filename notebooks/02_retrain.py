@@ -50,10 +50,9 @@ from training.pipeline import check_prompts
 planted = pd.DataFrame({"prompt": ["room for 8 with a screen, friday 11am", kept[0]], "task": ["math", "coding"]})
 pd.concat([labels, planted]).to_csv(prompts, index=False, quoting=csv.QUOTE_ALL)
 given, findings = check_prompts(prompts, encoder=shipped / "encoder", own_tasks=True, cache=folder / "cache")
-print(f"{len(given.rows)} rows, {len(findings)} to look at")
 rows = [(f.row.row, f.problem, f.row.prompt[:24], f.row.task, f.suggested) for f in findings]
 found = pd.DataFrame(rows, columns=["row", "problem", "prompt", "label", "looks like"])
-found[found["row"] > len(labels) + 1]
+found[found["row"] > len(labels) + 1].sort_values(["row", "problem"]).reset_index(drop=True)
 
 # %% [markdown]
 # ## Train

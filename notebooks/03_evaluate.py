@@ -47,7 +47,8 @@ right = [truth.at[task, model] for task, model in zip(asked["task"], asked["mode
 results = asked.assign(score=(rng.random(len(asked)) < right).astype(int))
 results["cost_usd"] *= rng.lognormal(0, 0.5, len(results))
 results.to_csv(benchmark, index=False)
-results.groupby("model")[["score", "cost_usd"]].mean().round(4)
+means = results.groupby("model")[["score", "cost_usd"]].mean()
+pd.DataFrame({"score": means["score"], "USD per 1,000": means["cost_usd"] * 1000}).round(2)
 
 # %% [markdown]
 # ## The verdict
@@ -107,7 +108,7 @@ shuffled = results.copy()
 shuffled["score"] = shuffled.groupby("model")["score"].transform(rng.permutation)
 shuffled.to_csv(folder / "shuffled.csv", index=False)
 nothing = evaluate_routing(shipped, folder / "shuffled.csv", cache=folder / "cache").evaluation
-print(nothing.verdict.sentence)
+print(nothing.verdict.sentence.split(",")[0])
 
 # %% [markdown]
 # ## The claim

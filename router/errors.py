@@ -57,7 +57,7 @@ class NoCandidateError(RouterError):
         by_reason: dict[str, list[str]] = {}
         for model, reason in self.excluded.items():
             by_reason.setdefault(reason, []).append(model)
-        told = "; ".join(f"{_count(models)}: {reason}" for reason, models in by_reason.items()) or "there are no models"
+        told = "; ".join(f"{_tell_names(models)}: {reason}" for reason, models in by_reason.items()) or "there are no models"
         super().__init__(f"no model can take this prompt ({told}); relax a constraint or add a model")
 
     def __reduce__(self) -> tuple[type[NoCandidateError], tuple[dict[str, str]]]:
@@ -65,7 +65,7 @@ class NoCandidateError(RouterError):
         return type(self), (self.excluded,)
 
 
-def _count(models: list[str]) -> str:
+def _tell_names(models: list[str]) -> str:
     return ", ".join(models) if len(models) <= _NAMED else f"{', '.join(models[:_NAMED])} and {len(models) - _NAMED} more"
 
 

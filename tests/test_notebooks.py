@@ -14,9 +14,10 @@ NAMES = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
 SCRIPT = "py:percent"
 MOST_CELLS = 25
 LONGEST_FUNCTION = 12
-# Eight-bit products are rounded differently by processors with and without instructions for them: figures may differ so.
 NUMBER = re.compile(r"-?\d+\.\d+|-?\d+")
-TOLERANCE = {"rel": 0.05, "abs": 0.03}
+# Eight-bit products are rounded differently by processors with and without instructions for them: shares of the 20 to 430
+# prompts that are shown differ by as much. Words may not.
+TOLERANCE = {"rel": 0.1, "abs": 0.05}
 
 each = pytest.mark.parametrize("name", NAMES)
 

@@ -1,9 +1,9 @@
-"""Odd inputs of every length: what each stage and the whole decision take at worst, and whether memory stays where it is.
+"""Odd inputs of every length in, the worst time of each stage and of the decision out, with the memory over time.
 
     python benchmarks/cliffs.py [--n 20000] [--seed 0]
 
-Lengths are drawn evenly on a logarithmic scale up to 10 million characters, kinds in turn. Times are of the process's own
-processor time, so that what else the machine does is not taken for a cliff.
+The script takes the kinds of text in turn. Lengths are even on a logarithmic scale up to 10 million characters. Times are
+processor times of this process. So other work on the machine does not look like a cliff.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from router import Router
-from router.artifacts import find_artifact, load_artifact
-from router.encoder import OnnxEncoder
-from router.features import hashed_ngrams, surface_features
-from router.text import read_prompt
+from router.classify.encoder import OnnxEncoder
+from router.classify.features import hashed_ngrams, surface_features
+from router.classify.text import parse_prompt
+from router.model_folder.load import find_model_folder, load_model_folder
 
 LONGEST, PIECE = 10_000_000, 4_000
 ALPHABETS = {
@@ -44,7 +44,7 @@ Make = Callable[[random.Random, int], str]
 
 
 def from_alphabet(alphabet: str) -> Make:
-    """Return a maker of texts of letters drawn from an alphabet."""
+    """Return a function that makes random texts from an alphabet."""
     return lambda rng, n: "".join(rng.choices(alphabet, k=n))
 
 
@@ -59,38 +59,38 @@ KINDS: dict[str, Make] = {name: from_alphabet(alphabet) for name, alphabet in AL
 
 
 def make_text(kind: str, rng: random.Random) -> str:
-    """Return a text of a kind; a long one repeats a piece of it."""
+    """Return a random text of a kind. Texts over `PIECE` characters repeat one piece, which is faster to draw."""
     n = int(LONGEST ** rng.random())
     piece = KINDS[kind](rng, min(n, PIECE))
     return (piece * (n // max(len(piece), 1) + 1))[:n]
 
 
 def resident_mb() -> float:
-    """Return the memory that this process holds, in MB."""
+    """Return the resident memory of this process in MB (Linux only)."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the worst times and the memory."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--n", type=int, default=20_000)
+    parser.add_argument("--n", type=int, default=20_000, help="Number of texts.")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     rng, router = random.Random(options.seed), Router.load()
-    classifier = load_artifact(find_artifact(), eager=True).classifier
+    classifier = load_model_folder(find_model_folder(), eager=True).classifier
     if classifier is None or classifier.first is None or not isinstance(classifier.encoder, OnnxEncoder):
         raise RuntimeError("the shipped model folder must have two tiers; train it again")
     stages: dict[str, Callable[[str], object]] = {
-        "cut": read_prompt,
-        "word pieces": lambda text: classifier.encoder.pieces(read_prompt(text).turns[0]),  # type: ignore[attr-defined]
-        "n-grams": lambda text: hashed_ngrams(read_prompt(text).turns[0]),
-        "surface": lambda text: surface_features(read_prompt(text).turns[0]),
+        "cut": parse_prompt,
+        "word pieces": lambda text: classifier.encoder.pieces(parse_prompt(text).turns[0]),  # type: ignore[attr-defined]
+        "n-grams": lambda text: hashed_ngrams(parse_prompt(text).turns[0]),
+        "surface": lambda text: surface_features(parse_prompt(text).turns[0]),
         "route()": router.route,
         "route(), full tier": lambda text: router.route(text, tier="full"),
     }
     worst = dict.fromkeys(stages, (0.0, "", 0))
     kinds, resident = list(KINDS), []
-    router.route("hello", tier="full")
+    router.route("hello", tier="full")  # opens ONNX Runtime, so that the first text does not pay for it
     for i in range(options.n):
         kind = kinds[i % len(kinds)]
         text = make_text(kind, rng)
@@ -100,10 +100,10 @@ def main() -> None:
             worst[name] = max(worst[name], ((time.process_time() - start) * 1000, kind, len(text)))
         if i % (options.n // 4) == options.n // 8:
             resident.append(resident_mb())
-    print(f"{options.n} texts of {len(kinds)} kinds, seed {options.seed}; the longest times:")
+    print(f"{options.n} texts of {len(kinds)} kinds, seed {options.seed}; longest times:")
     for name, (milliseconds, kind, length) in worst.items():
         print(f"  {name:20} {milliseconds:8.2f} ms   {kind}, {length} characters")
-    print(f"resident, in the middle of each quarter: {', '.join(f'{mb:.0f} MB' for mb in resident)}")
+    print(f"resident memory in the middle of each quarter: {', '.join(f'{mb:.0f} MB' for mb in resident)}")
 
 
 if __name__ == "__main__":

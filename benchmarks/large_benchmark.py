@@ -1,8 +1,9 @@
-"""What a large benchmark file costs: read and learnt from in a process of its own, rows per second and peak memory.
+"""A large random benchmark file in, the seconds and the peak memory to read it and learn from it out.
 
     python benchmarks/large_benchmark.py [--rows 5000000] [--models 16] [--chars 300] [--seed 0]
 
-The file is drawn at random and removed afterwards: each prompt of about `--chars` characters stands in a row of each model.
+The script writes the file, measures in a child process and removes the file. Each prompt has about `--chars` characters and
+one row per model.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from training.datasets import TASKS, read_benchmark
-from training.profiles import learn_profiles
+from training.data.benchmark import read_benchmark
+from training.data.prompts import TASKS
+from training.quality.profiles import learn_profiles
 
 ROOT = Path(__file__).parent.parent
 COLUMNS = ("prompt", "task", "benchmark", "model", "score", "cost_usd", "input_tokens", "output_tokens", "latency_s")
@@ -27,7 +29,7 @@ WORDS = ("route", "prompt", "model, of", "quality", "cost", "a", "answer", "to",
 
 
 def write_table(path: Path, *, rows: int, models: int, chars: int, seed: int) -> None:
-    """Write a long table; its last prompt may lack some models."""
+    """Write a table in the long layout. The last prompt may lack some models."""
     draw = random.Random(seed)
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
@@ -53,7 +55,7 @@ def write_table(path: Path, *, rows: int, models: int, chars: int, seed: int) ->
 
 
 def measure(path: Path) -> dict[str, float]:
-    """Read and learn in this process; return seconds of both, rows, and peak memory in MB."""
+    """Read and learn in this process. Return the seconds of both, the rows and the peak memory in MB."""
     start = time.perf_counter()
     table = read_benchmark(path)
     middle = time.perf_counter()
@@ -67,7 +69,7 @@ def measure(path: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    """Write the file, measure in a child process, print."""
+    """Write the file, measure in a child process and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=5_000_000)
     parser.add_argument("--models", type=int, default=16)
@@ -82,14 +84,14 @@ def main() -> None:
         path = Path(folder) / "benchmark.csv"
         write_table(path, rows=given.rows, models=given.models, chars=given.chars, seed=given.seed)
         size = path.stat().st_size / 1e6
+        # A child process, so that writing the file does not count for the peak memory.
         child = [sys.executable, __file__, "--measure", str(path)]
-        told = json.loads(subprocess.run(child, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
-    print(
-        f"{told['rows']} rows, {given.models} models, prompts of {given.chars} characters, {size:.0f} MB, seed {given.seed}:"
-    )
-    print(f"  read   {told['read_s']:7.1f} s  {told['rows'] / told['read_s']:9.0f} rows/s")
-    print(f"  learn  {told['learn_s']:7.1f} s  {told['rows'] / told['learn_s']:9.0f} rows/s")
-    print(f"  peak memory {told['peak_mb']:.0f} MB")
+        figures = json.loads(subprocess.run(child, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
+    print(f"{figures['rows']} rows, {given.models} models, prompts of {given.chars} characters")
+    print(f"{size:.0f} MB, seed {given.seed}:")
+    print(f"  read   {figures['read_s']:7.1f} s  {figures['rows'] / figures['read_s']:9.0f} rows/s")
+    print(f"  learn  {figures['learn_s']:7.1f} s  {figures['rows'] / figures['learn_s']:9.0f} rows/s")
+    print(f"  peak memory {figures['peak_mb']:.0f} MB")
 
 
 if __name__ == "__main__":

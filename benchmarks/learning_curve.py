@@ -1,11 +1,12 @@
-"""How accuracy grows with the number of labelled prompts: the quick path, the thorough one, other files.
+"""Labelled prompts in, accuracy by the number of training prompts out, for the quick and the thorough path.
 
     python benchmarks/learning_curve.py [--prompts data/prompts.csv] [--test user_dev.csv.gz] [--beside external.csv.gz]
         [--sizes 200 1000 4000] [--finetune BASE] [--own-tasks] [--encoder FOLDER] [--seed 0]
 
-Quick: the encoder as it is (on prompts that it was tuned on it flatters). Thorough (--finetune, a sentence-transformers
-model): an encoder tuned on the very prompts. No keyword rules. Without --test a fifth of each file, by group, is held out,
-at most 3,000 prompts.
+Quick: The encoder as it is. It looks too good on prompts that it was tuned on.
+Thorough: An encoder tuned on the training prompts themselves. `--finetune` names a sentence-transformers model.
+
+Keyword rules are off. Without `--test` a fifth of each file is held out by group, at most 3,000 prompts.
 """
 
 from __future__ import annotations
@@ -19,22 +20,27 @@ from pathlib import Path
 
 import numpy as np
 
-from router.artifacts import find_artifact
-from router.classifier import softmax
-from router.encoder import OnnxEncoder
-from training.classifier import default_cache, featurize, fit_classifier, head_logits, split_folds, spread_continues
-from training.datasets import LabelledPrompt, PromptSet, read_prompts, with_task
-from training.evaluate import Quality, judge
-from training.finetune import Recipe, was_seen
-from training.outliers import texts_without_request
-from training.pipeline import tune_encoder
+from router.classify.classifier import softmax
+from router.classify.encoder import OnnxEncoder
+from router.model_folder.load import find_model_folder
+from training.classifier.calibrate import spread_continues
+from training.classifier.features import default_cache, featurize
+from training.classifier.fit import fit_classifier
+from training.classifier.folds import split_folds
+from training.classifier.linear import head_logits
+from training.classifier.outliers import make_outliers
+from training.data.prompts import LabelledPrompt, PromptSet, read_prompts, with_task
+from training.encoder.finetune import FinetuneRecipe
+from training.encoder.seen import was_seen
+from training.encoder.tune import tune_encoder
+from training.evaluation.metrics import PredictionQuality, score_predictions
 
 ROOT = Path(__file__).parent.parent
 _MOST_TESTED = 3000
 
 
 def main() -> None:
-    """Fit and judge, file by file, size by size."""
+    """Fit and evaluate for every file and size, and print one line each."""
     arguments = _read_arguments()
     print(f"seed {arguments.seed}, 95 % bootstrap intervals")
     print(f"{'trained on':24} {'rows':>6} {'path':9} {'tested':>6}  {'strict accuracy':22} {'lenient accuracy':22} seconds")
@@ -44,7 +50,7 @@ def main() -> None:
             rows = _sample(pool, size, arguments.seed)
             for name in ["quick", *(["thorough"] if arguments.finetune else [])]:
                 start = time.perf_counter()
-                quality = _judge(name, rows, test, arguments)
+                quality = _evaluate(name, rows, test, arguments)
                 lenient = quality.lenient or ""
                 print(
                     f"{path.name:24} {len(rows):6} {name:9} {len(test):6}  {quality.accuracy!s:22} {lenient!s:22} "
@@ -53,36 +59,39 @@ def main() -> None:
                 )
 
 
-def _judge(
+def _evaluate(
     name: str, rows: Sequence[LabelledPrompt], test: Sequence[LabelledPrompt], arguments: argparse.Namespace
-) -> Quality:
+) -> PredictionQuality:
     seed = arguments.seed
     texts, tasks = [row.prompt for row in rows], [row.task for row in rows]
     with tempfile.TemporaryDirectory() as folder:
         encoder = OnnxEncoder.load(
-            _tune(rows, Path(folder), arguments) if name == "thorough" else arguments.encoder or find_artifact() / "encoder"
+            _tune(rows, Path(folder), arguments)
+            if name == "thorough"
+            else arguments.encoder or find_model_folder() / "encoder"
         )
         features = featurize(texts, encoder, cache=default_cache())
-        outliers = featurize(texts_without_request(len(texts), seed=seed), encoder, cache=default_cache())
+        outliers = featurize(make_outliers(len(texts), seed=seed), encoder, cache=default_cache())
         seen = was_seen(texts, encoder.record.tuning)
         fitted = fit_classifier(features, tasks, [row.group for row in rows], seen=seen, outliers=outliers, seed=seed)
         logits = head_logits(fitted.heads, featurize([row.prompt for row in test], encoder, cache=default_cache()))
-    guesses = spread_continues(fitted.labels, softmax(logits)).argmax(axis=1)
-    return judge(name, [fitted.tasks[i] for i in guesses], test, seed=seed)
+    best = spread_continues(fitted.labels, softmax(logits)).argmax(axis=1)
+    return score_predictions(name, [fitted.tasks[i] for i in best], test, seed=seed)
 
 
 def _tune(rows: Sequence[LabelledPrompt], folder: Path, arguments: argparse.Namespace) -> Path:
+    """Tune an encoder on prompts and return its folder."""
     file, out = folder / "prompts.csv", folder / "encoder"
     with file.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["prompt", "task", "group"])
         writer.writerows((row.prompt, row.task, row.group) for row in rows)
-    tune_encoder(arguments.finetune, file, out, recipe=Recipe(seed=arguments.seed), own_tasks=True)
+    tune_encoder(arguments.finetune, file, out, recipe=FinetuneRecipe(seed=arguments.seed), own_tasks=True)
     return out
 
 
 def _split(path: Path, arguments: argparse.Namespace) -> tuple[list[LabelledPrompt], Sequence[LabelledPrompt]]:
-    """Return what to train on and what to test on."""
+    """Return the prompts to train on and the prompts to test on."""
     pool = list(_read(path, arguments).rows)
     if arguments.test is not None:
         return pool, with_task(_read(arguments.test, arguments).rows)
@@ -98,7 +107,7 @@ def _read(path: Path, arguments: argparse.Namespace) -> PromptSet:
 
 
 def _sample(pool: Sequence[LabelledPrompt], size: int, seed: int) -> list[LabelledPrompt]:
-    """Draw prompts at random; of a task drawn less than five times its first five besides."""
+    """Draw prompts at random, and add more until each task has five, the fewest that training accepts."""
     order = np.random.default_rng(seed).permutation(len(pool)).tolist()
     drawn = [pool[i] for i in order[:size]]
     for task in sorted({row.task for row in pool}):

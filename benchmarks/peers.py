@@ -1,14 +1,19 @@
-"""This router beside others, each in an environment of its own: time and accuracy on the same prompts, start, memory, size.
+"""Labelled prompts in, a comparison with other routers out: time, accuracy, start, memory and installed size.
 
 python benchmarks/peers.py --prompts FILE [--minilm FOLDER] [--environments FOLDER] [--examples 100] [--seed 0] [--plot FILE]
 
-FILE is a CSV of labelled prompts; FOLDER a sentence-transformers folder of all-MiniLM-L6-v2, by default its hub name. Every
-peer runs in a process of its own, and each prompt is put to all of them in turn before the next one: what else the machine
-does hits them alike. Environments are made at the first run (semantic-router's takes some GB) and used again.
+`--prompts` is a CSV file of labelled prompts. `--minilm` is a sentence-transformers folder of all-MiniLM-L6-v2, by default
+its hub name.
 
-The peers decide different things. semantic-router takes the same 14 labels, from examples per task of data/prompts.csv;
-tryaii ranks models by the benchmarks a prompt is near to, and LiteLLM's complexity router says how hard it is: both have no
-task to be right or wrong about.
+Every router runs in its own process and its own environment. Each prompt goes to all of them in turn before the next one.
+So other work on the machine affects them equally. The first run makes the environments, and later runs use them again.
+semantic-router's environment takes some GB.
+
+The routers decide different things:
+
+- semantic-router predicts the same 14 labels, from examples of each task in data/prompts.csv.
+- tryaii ranks models by the benchmarks that are similar to a prompt. It predicts no task.
+- LiteLLM's complexity router predicts how hard a prompt is. It predicts no task.
 """
 
 from __future__ import annotations
@@ -38,7 +43,13 @@ Decide = Callable[[str], str | None]
 
 @dataclass(frozen=True)
 class Peer:
-    """What to install for a router, where, and how it is opened there: with the examples, and the folder of MiniLM."""
+    """How to install and open a router.
+
+    Attributes:
+        environment: Name of its environment's folder.
+        packages: Packages to install, in this order.
+        open: Takes the examples and the MiniLM folder. Returns a function from a prompt to its task, None without tasks.
+    """
 
     environment: str
     packages: tuple[str, ...]
@@ -46,7 +57,7 @@ class Peer:
 
 
 def open_ours(tier: str) -> Decide:
-    """Open this router, without a memory of prompts."""
+    """Open this router without its prompt cache."""
     from router import Router
 
     router = Router.load(cache_size=0, tier=tier)  # type: ignore[arg-type]
@@ -54,7 +65,7 @@ def open_ours(tier: str) -> Decide:
 
 
 def open_tryaii() -> Decide:
-    """Open tryaii with the catalogue that comes with it."""
+    """Open tryaii with its own catalogue."""
     from tryaii import Router  # type: ignore[import-not-found]
 
     router = Router(catalog="starter")
@@ -62,7 +73,7 @@ def open_tryaii() -> Decide:
 
 
 def open_semantic_router(examples: Sequence[tuple[str, str]], minilm: str) -> Decide:
-    """Open semantic-router with an index of the examples, in which the nearest task always answers."""
+    """Open semantic-router with an index of the examples. The nearest task always answers."""
     from semantic_router.encoders.local import LocalEncoder  # type: ignore[import-not-found]
     from semantic_router.route import Route  # type: ignore[import-not-found]
     from semantic_router.routers import IndexedRouter  # type: ignore[import-not-found]
@@ -76,7 +87,7 @@ def open_semantic_router(examples: Sequence[tuple[str, str]], minilm: str) -> De
 
 
 def open_litellm() -> Decide:
-    """Open the rules by which LiteLLM tells simple prompts from complex ones."""
+    """Open the rules with which LiteLLM separates simple prompts from complex ones."""
     from litellm.router_strategy.complexity_router.complexity_router import ComplexityRouter  # type: ignore[import-not-found]
 
     router = ComplexityRouter("auto", None)
@@ -95,8 +106,8 @@ PEERS: Mapping[str, Peer] = {
 
 
 def serve(name: str, examples: Path, minilm: str) -> None:
-    """Answer each line of standard input, a JSON string, with the seconds it took and the task, if it tells one."""
-    answers, sys.stdout = sys.stdout, sys.stderr  # what the peers print is not for the one who measures
+    """Answer each line of standard input, a JSON string, with the seconds and the task (null without tasks)."""
+    answers, sys.stdout = sys.stdout, sys.stderr  # keeps the peers' own output away from the answers
     decide = PEERS[name].open(json.loads(examples.read_bytes()), minilm)
     for line in sys.stdin:
         text = json.loads(line)
@@ -107,19 +118,19 @@ def serve(name: str, examples: Path, minilm: str) -> None:
 
 
 def make_environment(folder: Path, packages: Sequence[str]) -> Path:
-    """Return the interpreter of an environment that holds the packages."""
+    """Return the interpreter of an environment with the packages. Make the environment if necessary."""
     python = folder / "bin" / "python"
     done = folder / "installed"
     if not done.exists() or str(ROOT) in packages:  # the checkout may have changed
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        for package in packages:  # one after the other: torch first, or its dependents bring another build
+        for package in packages:  # one by one, torch first: its dependents would bring another build
             subprocess.run([str(python), "-m", "pip", "install", "--quiet", package], check=True)
         done.touch()
     return python
 
 
 def measure_size(folder: Path) -> float:
-    """Return the MB of an environment beyond an empty one's pip and setuptools."""
+    """Return the size of an environment in MB without pip and setuptools."""
     packages = next((folder / "lib").glob("python*/site-packages"))
     kept = [path for path in packages.iterdir() if not path.name.startswith(("pip", "setuptools"))]
     files = (file for path in kept for file in ([path] if path.is_file() else path.rglob("*")))
@@ -127,30 +138,30 @@ def measure_size(folder: Path) -> float:
 
 
 def start_once(command: Sequence[str]) -> tuple[float, float]:
-    """Return seconds from start to the exit after one decision, and the peak memory in MB."""
+    """Start a router, make one decision and exit. Return the seconds and the peak memory in MB."""
     started = time.perf_counter()
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tempfile.gettempdir()
     )
     if process.stdin is None:
-        raise RuntimeError("there must be a pipe to the process")
+        raise RuntimeError("the process has no pipe; start it with stdin=subprocess.PIPE")
     process.stdin.write(json.dumps(FIRST_PROMPT).encode() + b"\n")
     process.stdin.close()
     _, status, usage = os.wait4(process.pid, 0)
     if status:
-        raise RuntimeError(f"{command} failed")
+        raise RuntimeError(f"{command} must exit with 0, got {os.waitstatus_to_exitcode(status)}; run it by hand")
     return time.perf_counter() - started, usage.ru_maxrss / 1024
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Read a CSV file, gzipped where its name says so."""
+    """Read a CSV file, gzipped if its name ends in .gz."""
     csv.field_size_limit(1 << 30)
     with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8", newline="") as stream:
         return list(csv.DictReader(stream))
 
 
 def draw_examples(n: int, seed: int) -> list[tuple[str, str]]:
-    """Return n prompts of each task of data/prompts.csv."""
+    """Return n random prompts and their task for each task of data/prompts.csv."""
     by_task: dict[str, list[str]] = {}
     for row in read_rows(ROOT / "data" / "prompts.csv"):
         by_task.setdefault(row["task"], []).append(row["prompt"])
@@ -160,7 +171,7 @@ def draw_examples(n: int, seed: int) -> list[tuple[str, str]]:
 
 
 def ask_in_turn(commands: Mapping[str, Sequence[str]], prompts: Sequence[str]) -> dict[str, list[tuple[float, str | None]]]:
-    """Put each prompt to every peer before the next one; two first that do not count."""
+    """Send each prompt to every router before the next one. The warm-up prompts do not count."""
     processes = {
         name: subprocess.Popen(
             command,
@@ -176,7 +187,7 @@ def ask_in_turn(commands: Mapping[str, Sequence[str]], prompts: Sequence[str]) -
     for prompt in [*WARM_UP, *prompts]:
         for name, process in processes.items():
             if process.stdin is None or process.stdout is None:
-                raise RuntimeError("there must be pipes to the process")
+                raise RuntimeError("the process has no pipes; start it with subprocess.PIPE")
             process.stdin.write(json.dumps(prompt) + "\n")
             process.stdin.flush()
             seconds, task = json.loads(process.stdout.readline())
@@ -189,7 +200,7 @@ def ask_in_turn(commands: Mapping[str, Sequence[str]], prompts: Sequence[str]) -
 
 
 def draw(path: Path, points: Mapping[str, tuple[float, float]], n: int) -> None:
-    """Plot accuracy against the median time of those that tell a task."""
+    """Plot accuracy against median time, for the routers that predict a task."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -200,15 +211,15 @@ def draw(path: Path, points: Mapping[str, tuple[float, float]], n: int) -> None:
         axes.scatter(milliseconds, accuracy)
         axes.annotate(name, (milliseconds, accuracy), textcoords="offset points", xytext=(6, 6))
     axes.set_xscale("log")
-    axes.set_xlabel("median of a decision, ms")
-    axes.set_ylabel(f"share of {n} prompts told right")
+    axes.set_xlabel("median time of a decision, ms")
+    axes.set_ylabel(f"accuracy on {n} prompts")
     axes.margins(0.25)
     axes.grid(visible=True, alpha=0.3)
     figure.savefig(path, dpi=120)
 
 
 def main() -> None:
-    """Make the environments, measure, print."""
+    """Make the environments, measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--prompts", type=Path, required=True)
     parser.add_argument("--minilm", default="sentence-transformers/all-MiniLM-L6-v2")
@@ -234,25 +245,20 @@ def main() -> None:
             for name, command in commands.items():
                 starts[name].append(start_once(command))
         answers = ask_in_turn(commands, [row["prompt"] for row in rows])
-    print(
-        f"{options.prompts.name}: n {len(rows)}, each prompt put to all in turn; {options.examples} examples of a task, seed"
-    )
-    print(
-        f"{options.seed}; {STARTS} starts in turn, medians; {platform.machine()}, {os.cpu_count()} processors, Python",
-        end=" ",
-    )
-    print(platform.python_version())
+    print(f"{options.prompts.name}: n {len(rows)}, {options.examples} examples per task, seed {options.seed}")
+    print(f"each prompt goes to all routers in turn; {STARTS} starts in turn, medians")
+    print(f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}")
     print(f"{'':28} {'p50 ms':>8} {'p99 ms':>8} {'accuracy':>9} {'start s':>8} {'peak MB':>8} {'installed MB':>13}")
     points = {}
     for name, given in answers.items():
         cuts = statistics.quantiles([seconds * 1000 for seconds, _ in given], n=100)
-        told = [task == row["task"] for (_, task), row in zip(given, rows, strict=True) if task is not None]
-        accuracy = f"{statistics.mean(told):.3f}" if told else "no tasks"
+        hits = [task == row["task"] for (_, task), row in zip(given, rows, strict=True) if task is not None]
+        accuracy = f"{statistics.mean(hits):.3f}" if hits else "no tasks"
         start, peak = (statistics.median(column) for column in zip(*starts[name], strict=True))
         size = measure_size(folders[name])
         print(f"{name:28} {cuts[49]:8.2f} {cuts[98]:8.1f} {accuracy:>9} {start:8.2f} {peak:8.0f} {size:13.0f}")
-        if told:
-            points[name] = (cuts[49], statistics.mean(told))
+        if hits:
+            points[name] = (cuts[49], statistics.mean(hits))
     if options.plot:
         draw(options.plot, points, len(rows))
 

@@ -1,9 +1,9 @@
-"""What a decision costs: by length, by tier, by stage, remembered, in a batch and on several threads; all ways in turn.
+"""Prompts in, the time of a decision out: by length, tier and stage, cached, in a batch and on several threads.
 
     python benchmarks/speed.py [--prompts FILE] [--n 300] [--repeats 5] [--seed 0]
 
-FILE is a CSV with a column `prompt`; `--n 0` takes all of it. Every prompt is put to each way before the next one.
-Absolute times depend on the machine and on what else it does; quote the ratios of one run.
+FILE is a CSV file with a column `prompt`. `--n 0` takes all its rows. Every prompt goes through each variant before the
+next one. Absolute times depend on the machine and its load, so compare the ratios of one run.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from router import Router
-from router.artifacts import find_artifact, load_artifact
-from router.classifier import TaskClassifier
-from router.encoder import TOKENIZER_FILE, OnnxEncoder
-from router.features import hashed_ngrams, surface_features
-from router.scoring import ProfileTable
+from router.classify.classifier import TaskClassifier
+from router.classify.encoder import OnnxEncoder
+from router.classify.encoder_record import TOKENIZER_FILE
+from router.classify.features import hashed_ngrams, surface_features
+from router.classify.text import cut
+from router.model_folder.load import find_model_folder, load_model_folder
+from router.score.scoring import ProfileTable
 from router.strategies.contextual import contextual
-from router.text import cut
 from router.types import RoutingContext
 
 ROOT = Path(__file__).parent.parent
@@ -38,43 +39,43 @@ THREADS = (1, 2, 8)
 BATCH = 10_000
 
 
-def time_in_turn(ways: Mapping[str, Callable[[str], object]], texts: Iterable[str]) -> dict[str, list[float]]:
-    """Return the milliseconds that each way takes for each text."""
-    times: dict[str, list[float]] = {name: [] for name in ways}
+def time_in_turn(variants: Mapping[str, Callable[[str], object]], texts: Iterable[str]) -> dict[str, list[float]]:
+    """Return the milliseconds that each variant takes for each text."""
+    times: dict[str, list[float]] = {name: [] for name in variants}
     for text in texts:
-        for name, way in ways.items():
+        for name, variant in variants.items():
             start = time.perf_counter()
-            way(text)
+            variant(text)
             times[name].append((time.perf_counter() - start) * 1000)
     return times
 
 
-def tell(title: str, times: Mapping[str, Sequence[float]]) -> None:
-    """Print quantiles."""
+def print_quantiles(title: str, times: Mapping[str, Sequence[float]]) -> None:
+    """Print the quantiles of measured milliseconds, one line per name."""
     print(f"\n{title:40} {'p50':>8} {'p90':>8} {'p99':>8}  ms")
     for name, measured in times.items():
         cuts = statistics.quantiles(measured, n=100)
         print(f"  {name:38} {cuts[49]:8.3f} {cuts[89]:8.3f} {cuts[98]:8.3f}")
 
 
-def make_ways(router: Router, full: Router, classifier: TaskClassifier) -> dict[str, Callable[[str], object]]:
-    """Return the ways to a decision, the cheapest last; the last remembers what the first has seen."""
-    remembering = Router.load()
+def make_variants(router: Router, full: Router, classifier: TaskClassifier) -> dict[str, Callable[[str], object]]:
+    """Return the variants of a decision, by name. The last two share a cache: one fills it, the other reads it."""
+    caching = Router.load()
 
     def again(text: str) -> object:
-        return remembering.route(text)
+        return caching.route(text)
 
     return {
         "bare encoder": lambda text: classifier.encoder.encode([text]),
         "route(), full tier": full.route,
         "route()": router.route,
-        "route(), seen for the first time": again,
-        "route(), remembered": again,
+        "route(), first time": again,
+        "route(), cached": again,
     }
 
 
 def make_stages(router: Router, classifier: TaskClassifier) -> dict[str, Callable[[str], object]]:
-    """Return the stages of a decision, each by itself."""
+    """Return the stages of a decision, by name."""
     encoder, first = classifier.encoder, classifier.first
     if not isinstance(encoder, OnnxEncoder) or first is None:
         raise RuntimeError("the shipped model folder must have two tiers; train it again")
@@ -92,10 +93,10 @@ def make_stages(router: Router, classifier: TaskClassifier) -> dict[str, Callabl
     return {
         "cut": cut,
         "word pieces": encoder.pieces,
-        "first tier, word pieces included": first.probabilities,
+        "first tier with word pieces": first.probabilities,
         "n-grams": hashed_ngrams,
         "surface": surface_features,
-        "full classifier, all of it": lambda text: classifier.probabilities(classifier.featurize(text)),
+        "full classifier, complete": lambda text: classifier.probabilities(classifier.featurize(text)),
         f"scores of {len(router.profiles)} models": lambda _: table.score(
             table.names, even, tokens=100, preference=decision.preference
         ),
@@ -104,7 +105,7 @@ def make_stages(router: Router, classifier: TaskClassifier) -> dict[str, Callabl
 
 
 def make_text(prompts: Sequence[str], tokenizer: Tokenizer, tokens: int, rng: random.Random) -> str:
-    """Return a piece of running text of so many tokens at most: words of prompts, one after the other."""
+    """Return words of prompts in a row, cut to at most the given number of tokens."""
 
     def count() -> int:
         return len(tokenizer.encode(" ".join(words), add_special_tokens=False).ids)
@@ -118,19 +119,19 @@ def make_text(prompts: Sequence[str], tokenizer: Tokenizer, tokens: int, rng: ra
 
 
 def measure_batch(prompts: Sequence[str], rng: random.Random) -> None:
-    """Print how many prompts a second `route_many` decides, all of them different."""
+    """Print the prompts per second of `route_many`. All prompts are different."""
     router = Router.load(cache_size=0)
     batch = [f"{rng.choice(prompts)} {number}" for number in range(BATCH)]
     start = time.perf_counter()
     decisions = router.route_many(batch)
     seconds = time.perf_counter() - start
     first = sum(decision.prediction.tier == "first" for decision in decisions)
-    print(f"\nroute_many: {BATCH} prompts, {BATCH / seconds:.0f} a second, {first / BATCH:.0%} of them by the first tier")
+    print(f"\nroute_many: {BATCH} prompts, {BATCH / seconds:.0f} per second, {first / BATCH:.0%} of them by the first tier")
 
 
 def measure_threads(prompts: Sequence[str]) -> None:
-    """Print how many prompts a second several threads decide together."""
-    for name, router in (("both tiers", Router.load(cache_size=0)), ("remembered", Router.load(cache_size=len(prompts)))):
+    """Print the prompts per second of several threads together."""
+    for name, router in (("both tiers", Router.load(cache_size=0)), ("cached", Router.load(cache_size=len(prompts)))):
         for prompt in prompts:
             router.route(prompt)
         rates = {}
@@ -139,19 +140,19 @@ def measure_threads(prompts: Sequence[str]) -> None:
                 start = time.perf_counter()
                 list(pool.map(router.route, prompts))
                 rates[n] = len(prompts) / (time.perf_counter() - start)
-        told = ", ".join(f"{n} threads {rate:.0f} a second" for n, rate in rates.items())
-        print(f"route() at once, {name}: {told}")
+        figures = ", ".join(f"{n} threads {rate:.0f} per second" for n, rate in rates.items())
+        print(f"route() at once, {name}: {figures}")
 
 
 def read_prompts(path: Path) -> list[str]:
-    """Read the column `prompt` of a CSV file, gzipped where its name says so."""
+    """Read the column `prompt` of a CSV file, gzipped if its name ends in .gz."""
     csv.field_size_limit(1 << 30)
     with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8", newline="") as stream:
         return [row["prompt"] for row in csv.DictReader(stream)]
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure everything and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--prompts", type=Path, default=ROOT / "data" / "prompts.csv")
     parser.add_argument("--n", type=int, default=300)
@@ -161,22 +162,22 @@ def main() -> None:
     rng = random.Random(options.seed)
     prompts = read_prompts(options.prompts)
     prompts = rng.sample(prompts, options.n) if options.n else prompts
-    classifier = load_artifact(find_artifact(), eager=True).classifier
+    classifier = load_model_folder(find_model_folder(), eager=True).classifier
     if classifier is None or not isinstance(classifier.encoder, OnnxEncoder):
         raise RuntimeError("the shipped model folder must have a classifier; train it again")
     router, full = Router.load(cache_size=0), Router.load(cache_size=0, tier="full")
-    ways = make_ways(router, full, classifier)
-    time_in_turn(ways, ["prove that sqrt(2) is irrational", "hm"])
+    variants = make_variants(router, full, classifier)
+    time_in_turn(variants, ["prove that sqrt(2) is irrational", "hm"])
     print(f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}, seed {options.seed}")
-    tell(f"{len(prompts)} prompts of {options.prompts.name}", time_in_turn(ways, prompts))
+    print_quantiles(f"{len(prompts)} prompts of {options.prompts.name}", time_in_turn(variants, prompts))
     shares = [router.predict(prompt).tier == "first" for prompt in prompts]
     print(f"  answered by the first tier: {statistics.mean(shares):.0%}")
-    tokenizer = Tokenizer.from_file(str(find_artifact() / "encoder" / TOKENIZER_FILE))
+    tokenizer = Tokenizer.from_file(str(find_model_folder() / "encoder" / TOKENIZER_FILE))
     tokenizer.no_truncation()
     for tokens in LENGTHS:
         texts = [make_text(prompts, tokenizer, tokens, rng) for _ in range(options.repeats * 10)]
-        tell(f"{len(texts)} texts of {tokens} tokens", time_in_turn(ways, texts))
-    tell("by stage", time_in_turn(make_stages(router, classifier), prompts))
+        print_quantiles(f"{len(texts)} texts of {tokens} tokens", time_in_turn(variants, texts))
+    print_quantiles("by stage", time_in_turn(make_stages(router, classifier), prompts))
     measure_batch(prompts, rng)
     measure_threads(prompts)
 

@@ -1,9 +1,9 @@
-"""Whole processes, from start to exit: time and peak memory of a first decision, by tier, beside imports; size installed.
+"""Commands in, the time and the peak memory of whole processes from start to exit out, with the installed size.
 
     python benchmarks/startup.py [--runs 10] [--size]
 
-All commands take turns, after one warm-up each. With --size the core is installed into an empty environment and weighed.
-Absolute times depend on the machine and on what else it does; quote the ratios of one run.
+The commands run in turn, after one warm-up each. `--size` installs the core into an empty environment and measures its size.
+Absolute times depend on the machine and its load, so compare the ratios of one run.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ SENTENCE_TRANSFORMERS = (
 
 
 def run_once(command: Sequence[str]) -> tuple[float, float]:
-    """Return seconds from start to exit and peak memory in MB of one process."""
+    """Run one process. Return the seconds from start to exit and the peak memory in MB."""
     start = time.perf_counter()
     process = subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL, cwd=ROOT)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
-        raise RuntimeError(f"{command} must exit with 0, was {os.waitstatus_to_exitcode(status)}")
+        raise RuntimeError(f"{command} must exit with 0, got {os.waitstatus_to_exitcode(status)}")
     return time.perf_counter() - start, usage.ru_maxrss / 1024
 
 
 def measure_processes(commands: dict[str, list[str]], runs: int) -> None:
-    """Print time and memory of each command, and times beside the first one's."""
+    """Print the time and the memory of each command, and the ratio of its time to the first command's."""
     measured: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
     for command in commands.values():
         run_once(command)
     for _ in range(runs):
         for name, command in commands.items():
             measured[name].append(run_once(command))
-    print(f"from start to exit, {runs} runs in turn, medians:")
+    print(f"start to exit, medians of {runs} runs in turn:")
     for name, figures in measured.items():
         seconds, megabytes = (statistics.median(column) for column in zip(*figures, strict=True))
         first = measured[next(iter(commands))]
@@ -62,7 +62,7 @@ def measure_processes(commands: dict[str, list[str]], runs: int) -> None:
 
 
 def measure_size() -> None:
-    """Install the core into an empty environment, and print what that weighs, package by package."""
+    """Install the core into an empty environment and print the size of its largest packages in MB."""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
         target = next((Path(folder) / "lib").glob("python*/site-packages"))
@@ -77,13 +77,13 @@ def measure_size() -> None:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument(
-        "--minilm", metavar="FOLDER", help="all-MiniLM-L6-v2, for sentence-transformers beside, if installed"
+        "--minilm", metavar="FOLDER", help="Folder of all-MiniLM-L6-v2; adds sentence-transformers if it is installed."
     )
-    parser.add_argument("--size", action="store_true")
+    parser.add_argument("--size", action="store_true", help="Also install the core and measure its size.")
     options = parser.parse_args()
     commands = dict(COMMANDS)
     if options.minilm and importlib.util.find_spec("sentence_transformers"):

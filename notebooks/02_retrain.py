@@ -1,8 +1,9 @@
 # %% [markdown]
-# # Retraining the classifier on labels of your own
+# # Retraining the classifier on your own labels
 #
-# From a CSV file of labelled prompts to a model folder: check the labels, train, and see whether the new folder is
-# better than the shipped one, with a task that only you have. Put your own files in place of `prompts` and `benchmark`.
+# This notebook turns a CSV file of labelled prompts into a model folder. You check the labels, train, and compare the
+# new folder with the shipped one. One task exists only in your file. Replace `prompts` and `benchmark` with your own
+# files.
 
 # %%
 # %matplotlib inline
@@ -13,19 +14,19 @@ from pathlib import Path
 import pandas as pd
 
 from router import Router
-from router.artifacts import find_artifact
-from router.encoder import OnnxEncoder
-from training.finetune import was_seen
+from router.classify.encoder import OnnxEncoder
+from router.model_folder.load import find_model_folder
+from training.encoder.seen import was_seen
 
-shipped, folder = find_artifact(), Path(tempfile.mkdtemp())
+shipped, folder = find_model_folder(), Path(tempfile.mkdtemp())
 prompts, benchmark, model = folder / "prompts.csv", folder / "benchmark.csv", folder / "model"
 
 # %% [markdown]
 # ## Labels
 #
-# In place of a company's labels stand the prompts of `data/prompts.csv` that the shipped encoder was not tuned on: an
-# encoder knows the labels that it was tuned on, so that only others can be held out. To them come bookings, a task of
-# one's own.
+# We need labels that play the role of a company's own. We take the prompts of `data/prompts.csv` that the shipped
+# encoder was not tuned on. An encoder knows the labels from its tuning, so only other prompts can be held out. We add
+# bookings as a new task.
 
 # %%
 labelled = pd.read_csv("../data/prompts.csv", dtype=str)
@@ -33,22 +34,21 @@ tuning = OnnxEncoder.load(shipped / "encoder").record.tuning
 labels = labelled[~was_seen(labelled["prompt"].tolist(), tuning)][["prompt", "task", "group", "language"]]
 
 bookings = pd.read_csv("bookings.csv")["prompt"].tolist()
-kept, later = bookings[:60], bookings[60:]
-labels = pd.concat([labels, pd.DataFrame({"prompt": kept, "task": "booking", "language": "en"})])
+to_train, held_out = bookings[:60], bookings[60:]
+labels = pd.concat([labels, pd.DataFrame({"prompt": to_train, "task": "booking", "language": "en"})])
 labels["task"].value_counts().to_dict()
 
 # %% [markdown]
 # ## Check them first
 #
-# Labels are wrong more often than one thinks. Two mistakes are planted: a booking labelled `math`, and a prompt that
-# occurs twice, with two labels. Both are found among the likely ones, the surest first; what else is found deserves a
-# look, too.
+# Labels are wrong more often than you expect. We add two mistakes: a booking labelled `math`, and a prompt that occurs
+# twice with two labels. The check finds both. Look at its other findings too.
 
 # %%
-from training.pipeline import check_prompts
+from training.evaluation.check import check_prompts
 
-planted = pd.DataFrame({"prompt": ["room for 8 with a screen, friday 11am", kept[0]], "task": ["math", "coding"]})
-pd.concat([labels, planted]).to_csv(prompts, index=False, quoting=csv.QUOTE_ALL)
+mistakes = pd.DataFrame({"prompt": ["room for 8 with a screen, friday 11am", to_train[0]], "task": ["math", "coding"]})
+pd.concat([labels, mistakes]).to_csv(prompts, index=False, quoting=csv.QUOTE_ALL)
 given, findings = check_prompts(prompts, encoder=shipped / "encoder", own_tasks=True, cache=folder / "cache")
 rows = [(f.row.row, f.problem, f.row.prompt[:24], f.row.task, f.suggested) for f in findings]
 found = pd.DataFrame(rows, columns=["row", "problem", "prompt", "label", "looks like"])
@@ -57,8 +57,8 @@ found[found["row"] > len(labels) + 1].sort_values(["row", "problem"]).reset_inde
 # %% [markdown]
 # ## Train
 #
-# On the labels without the planted mistakes. The benchmark is the shipped one, and a measurement of one's own (invented
-# here): a small model of the house is as good at bookings as the large ones, for a fraction of the price.
+# We train on the labels without the added mistakes. The benchmark is the shipped one plus our own measurements, which
+# are invented here. Our small model is as good at bookings as the large models, at a fraction of the price.
 
 # %%
 from training.pipeline import train
@@ -82,41 +82,43 @@ rows = [(q.name, q.n, q.accuracy, q.macro_f1) for q in training.qualities]
 pd.DataFrame(rows, columns=["held out", "n", "accuracy", "macro-F1"])
 
 # %% [markdown]
-# Intervals are bootstrapped over the prompts (95 %, seed 0). A folder tells how it was made and how good it is in its
-# own `report.md`; it is what `Router.load(model)` or `$LLM_ROUTER_MODEL` takes.
+# Intervals are bootstrapped over the prompts (95 %, seed 0). The folder's `report.md` describes its training and its
+# scores. `Router.load(model)` and `$LLM_ROUTER_MODEL` accept the folder.
 #
 # ## Against the shipped folder
 #
-# Judged on conversations that neither has seen (`data/conversations.csv`, each turn of a user in its context), and on
-# the bookings kept aside. The shipped folder learnt from ten times as many prompts, but has never heard of bookings.
+# Both folders are evaluated on conversations that neither has seen (`data/conversations.csv`, each user turn in its
+# context), and on the held-out bookings. The shipped folder learned from ten times as many prompts, but it has never
+# seen a booking.
 
 # %%
-from training.datasets import read_conversations
-from training.pipeline import evaluate_folder
+from training.data.conversations import read_conversations
+from training.evaluation.folder import evaluate_folder
 
 talks = read_conversations(Path("../data/conversations.csv"))
 evaluations = {name: evaluate_folder(path, talks, train_on=None)[0] for name, path in (("shipped", shipped), ("own", model))}
 mine, theirs = Router.load(model), Router.load(shipped)
-told = {"own": [mine.predict(text).task for text in later], "shipped": [theirs.predict(text).task for text in later]}
-rows = [(e.n, e.qualities[0].accuracy, e.calibration_error, told[name].count("booking")) for name, e in evaluations.items()]
-pd.DataFrame(rows, index=evaluations.keys(), columns=["turns", "accuracy", "calibration error", "bookings told, of 20"])
+predicted = {name: [r.predict(text).task for text in held_out] for name, r in (("shipped", theirs), ("own", mine))}
+hits = {name: tasks.count("booking") for name, tasks in predicted.items()}
+rows = [(e.n, e.qualities[0].accuracy, e.calibration_error, hits[name]) for name, e in evaluations.items()]
+pd.DataFrame(rows, index=evaluations.keys(), columns=["turns", "accuracy", "calibration error", "bookings found, of 20"])
 
 # %% [markdown]
-# ## Where it errs
+# ## Its mistakes
 #
-# Rows are labels, columns what was told. Dark squares off the diagonal are pairs of tasks that want clearer
-# definitions, or more labels.
+# Rows are labels, columns are predictions. Dark squares off the diagonal are pairs of tasks. They need clearer
+# definitions or more labels.
 
 # %%
-from training.plots import plot_calibration, plot_confusion, plot_risk_coverage
+from training.evaluation.plots import plot_calibration, plot_confusion, plot_risk_coverage
 
 plot_confusion(evaluations["own"])
 
 # %% [markdown]
-# ## Whether it knows when it errs
+# ## Does its confidence match its accuracy?
 #
-# On the diagonal, a confidence of 0.8 is right in 8 of 10 cases. Below, the accuracy of the surest predictions: what is
-# gained by asking a person, or a large model, where the router is unsure.
+# On the diagonal, a confidence of 0.8 is right in 8 of 10 cases. The second chart shows the accuracy of the most confident
+# predictions. So you see the gain if a person or a large model handles the unsure prompts.
 
 # %%
 plot_calibration(evaluations["own"])
@@ -125,31 +127,32 @@ plot_calibration(evaluations["own"])
 plot_risk_coverage(evaluations["own"])
 
 # %% [markdown]
-# ## What it changes
+# ## Changed decisions
 #
-# Among the models that were measured here, a booking goes to the house's now. `balanced` means the knee of a folder's own
-# curve, and with a cheaper model at its end that has moved: to compare folders, a price for a point of quality is named.
+# Among the models that we measured, a booking now goes to our own model. `balanced` means the knee of the folder's own
+# curve. A cheaper model at the end of the curve moved the knee. So we compare the folders at the same price of a point.
 
 # %%
-asked = ["reserve a desk for our guest on the 8th and 9th", "prove that sqrt(2) is irrational", "write a haiku about rain"]
+questions = ["reserve a desk for our guest on the 8th and 9th", "prove that sqrt(2) is irrational"]
+questions += ["write a haiku about rain"]
 ours = {"house-3b", "gemini-3-flash-preview", "gpt-5.5"}
 worth = theirs.presets["balanced"].usd_per_point
 routed = {
-    "shipped": [theirs.route(prompt, cost_per_point=worth, allowed=ours - {"house-3b"}) for prompt in asked],
-    "own": [mine.route(prompt, cost_per_point=worth, allowed=ours) for prompt in asked],
+    "shipped": [theirs.route(prompt, usd_per_point=worth, allowed=ours - {"house-3b"}) for prompt in questions],
+    "own": [mine.route(prompt, usd_per_point=worth, allowed=ours) for prompt in questions],
 }
-cells = {name: [f"{d.prediction.task}: {d.model}" for d in found] for name, found in routed.items()}
-pd.DataFrame(cells, index=[prompt[:20] for prompt in asked])
+cells = {name: [f"{d.task}: {d.model}" for d in decisions] for name, decisions in routed.items()}
+pd.DataFrame(cells, index=[prompt[:20] for prompt in questions])
 
 # %% [markdown]
 # ## The claim
 #
-# Sixty labels teach a task of one's own. With a tenth of the shipped folder's labels of the other tasks, those are told
-# a little worse; appended to all of `data/prompts.csv` (minutes) they would not be.
+# Sixty labels are enough for a new task. Here the other tasks have only a tenth of the shipped folder's labels, so their
+# accuracy is slightly lower. Append your labels to all of `data/prompts.csv` to avoid this (training takes minutes).
 
 # %%
-assert told["own"].count("booking") >= 16
-assert "booking" not in told["shipped"]
+assert hits["own"] >= 16
+assert hits["shipped"] == 0
 assert [decision.model == "house-3b" for decision in routed["own"]] == [True, False, False]
 loss = evaluations["shipped"].qualities[0].accuracy.value - evaluations["own"].qualities[0].accuracy.value
 assert loss < 0.08

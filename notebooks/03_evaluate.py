@@ -1,8 +1,9 @@
 # %% [markdown]
 # # Does routing pay?
 #
-# From a benchmark of one's own (what each model did on each prompt) to a verdict with an interval, beside what a router
-# has to beat. `llm-router-train evaluate --benchmark FILE --out DIR` writes all of it, and a page to pass on.
+# This notebook takes your own benchmark, the score of each model on each prompt, and returns a verdict with an interval.
+# It compares the router with the baselines that it has to beat. `llm-router-train evaluate --benchmark FILE --out DIR`
+# writes all of this, and a page that you can share.
 
 # %%
 # %matplotlib inline
@@ -12,21 +13,23 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from router.artifacts import find_artifact
-from router.encoder import OnnxEncoder
-from training.finetune import was_seen
-from training.pipeline import evaluate_routing
-from training.routing.plots import plot_curve, plot_dials, plot_differences, plot_regret
+from router.classify.encoder import OnnxEncoder
+from router.model_folder.load import find_model_folder
+from training.encoder.seen import was_seen
+from training.verdict.folder import assess_routing
+from training.verdict.plots import plot_curve, plot_dials, plot_differences, plot_regret
 
 folder = Path(tempfile.mkdtemp())
-benchmark, shipped = folder / "benchmark.csv", find_artifact()
+benchmark, shipped = folder / "benchmark.csv", find_model_folder()
 
 # %% [markdown]
 # ## A benchmark
 #
-# Your file has the columns `model,prompt,score,cost_usd`: score in [0, 1], one row for each model and prompt; `task` where
-# you know it. Here the scores are **simulated**, so that the truth is known: the table says how often each of four invented
-# models is right. The prompts are those that the shipped encoder was not tuned on.
+# Your file has the columns `model,prompt,score,cost_usd`, and `task` if you know it. A score is in [0, 1]. There is one
+# row for each model and prompt.
+#
+# The scores here are **simulated**, so the truth is known. The table shows how often each of four invented models is
+# right. The prompts are those that the shipped encoder was not tuned on.
 
 # %%
 general, prose = {"large": 0.86, "coder": 0.35, "writer": 0.60, "tiny": 0.45}, ["writing", "rewriting", "roleplay", "advice"]
@@ -42,9 +45,9 @@ rng, tuning = np.random.default_rng(0), OnnxEncoder.load(shipped / "encoder").re
 labelled = pd.read_csv("../data/prompts.csv", dtype=str)
 labelled = labelled[labelled["task"].isin(truth.index) & ~was_seen(labelled["prompt"].tolist(), tuning)]
 models = pd.DataFrame({"model": usd.keys(), "cost_usd": usd.values()})
-asked = labelled[["prompt", "task"]].merge(models, how="cross")
-right = [truth.at[task, model] for task, model in zip(asked["task"], asked["model"], strict=True)]
-results = asked.assign(score=(rng.random(len(asked)) < right).astype(int))
+pairs = labelled[["prompt", "task"]].merge(models, how="cross")
+right = [truth.at[task, model] for task, model in zip(pairs["task"], pairs["model"], strict=True)]
+results = pairs.assign(score=(rng.random(len(pairs)) < right).astype(int))
 results["cost_usd"] *= rng.lognormal(0, 0.5, len(results))
 results.to_csv(benchmark, index=False)
 means = results.groupby("model")[["score", "cost_usd"]].mean()
@@ -53,68 +56,69 @@ pd.DataFrame({"score": means["score"], "USD per 1,000": means["cost_usd"] * 1000
 # %% [markdown]
 # ## The verdict
 #
-# Each fifth of the prompts is routed by what the other four taught; the baselines learn of the same four. Intervals are
-# bootstrapped over prompts.
+# The router learns from four fifths of the prompts and routes the last fifth. Each fifth is held out in turn. The
+# baselines learn from the same four fifths. Intervals are bootstrapped over prompts.
 
 # %%
-judged = evaluate_routing(shipped, benchmark, cache=folder / "cache").evaluation
-print(judged.verdict.sentence)
+evaluation = assess_routing(shipped, benchmark, cache=folder / "cache").evaluation
+print(evaluation.verdict.sentence)
 
 # %%
-rows = [(r.name, r.aiq, judged.differences.get(r.name, "")) for r in judged.routers]
+rows = [(r.name, r.aiq, evaluation.differences.get(r.name, "")) for r in evaluation.routers]
 pd.DataFrame(rows, columns=["router", "AIQ", "lead over it"])
 
 # %% [markdown]
-# *AIQ* is quality averaged over the span of cost. The oracle knows every answer beforehand: nobody reaches it, least of all
-# where, as here, chance decides.
+# *AIQ* is quality averaged over the span of cost. The oracle knows every score in advance. No router can reach it,
+# especially if chance decides the scores as it does here.
 #
 # ## Quality against cost
 #
-# The curve of each router, from its cheapest to its best setting; dots are single models.
+# Each curve is one router, from its cheapest to its best setting. Dots are single models.
 
 # %%
-plot_curve(judged)
+plot_curve(evaluation)
 
 # %% [markdown]
-# How sure the lead over each baseline is:
+# The lead over each baseline, with its interval:
 
 # %%
-plot_differences(judged)
+plot_differences(evaluation)
 
 # %% [markdown]
-# ## Where it loses
+# ## Regret by task
 #
-# Against the best model for each prompt, by task, beside what the best single model loses.
+# The regret is the loss against the best model for each prompt. The chart compares the router with the best single
+# model.
 
 # %%
-plot_regret(judged)
+plot_regret(evaluation)
 
 # %% [markdown]
 # ## The dials
 #
-# Every way to say what one wants leads to some place on this picture.
+# The chart shows the position of every dial setting.
 
 # %%
-plot_dials(judged)
+plot_dials(evaluation)
 
 # %% [markdown]
-# ## When nothing can be gained
+# ## No gain is possible
 #
-# The same scores, dealt among the prompts at random: what remains is that some models are better than others on average. An
-# evaluation that still reported savings by telling prompts apart would be fooling itself.
+# We now shuffle the scores of each model among the prompts. Some models are still better than others on average. But a
+# prompt no longer predicts which model is best. An honest evaluation must report no savings.
 
 # %%
 shuffled = results.copy()
 shuffled["score"] = shuffled.groupby("model")["score"].transform(rng.permutation)
 shuffled.to_csv(folder / "shuffled.csv", index=False)
-nothing = evaluate_routing(shipped, folder / "shuffled.csv", cache=folder / "cache").evaluation
-print(nothing.verdict.sentence.split(",")[0])
+without_signal = assess_routing(shipped, folder / "shuffled.csv", cache=folder / "cache").evaluation
+print(without_signal.verdict.sentence.split(",")[0])
 
 # %% [markdown]
 # ## The claim
 #
-# Where models differ by task, routing is told to pay; where they do not, it is told not to.
+# The verdict is to route if models differ by task. It is not to route if they do not differ.
 
 # %%
-assert judged.verdict.route
-assert not nothing.verdict.route
+assert evaluation.verdict.route
+assert not without_signal.verdict.route

@@ -1,4 +1,4 @@
-"""The values of a call: what is asked of whom, what came back, and what it took."""
+"""The values of a call: the request, its targets, the answer with its attempts, and the executor protocols."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ Messages = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """One endpoint of one model, with what decides whether it can serve a request and what that costs.
+class CallTarget:
+    """One endpoint of one model, with the facts that decide whether it can serve a request and at which price.
 
     Attributes:
-        model: The model's name.
-        endpoint: The endpoint's name; live state is kept by it.
-        context_window: Tokens that prompt and answer may have together; None where unknown.
-        capabilities: What it can do besides text, such as `vision`, `tools`, `json`.
-        input_usd_per_mtok: Price in USD per million input tokens; None where unknown.
-        output_usd_per_mtok: The same for output tokens.
+        model: Name of the model.
+        endpoint: Name of the endpoint. Live state is kept under this name.
+        context_window: Tokens that prompt and answer may have together. None if unknown.
+        capabilities: Abilities of the model besides text, such as `vision`, `tools`, `json`.
+        input_usd_per_mtok: Price in USD per million input tokens. None if unknown.
+        output_usd_per_mtok: Price in USD per million output tokens. None if unknown.
     """
 
     model: str
@@ -35,19 +35,20 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One request of a caller, which may take several attempts.
+    """One request of a caller. It may take several attempts.
 
     Attributes:
-        targets: Whom to ask, best first; explicit fallbacks stand behind the ranking.
+        targets: Endpoints to ask, best first. Explicit fallbacks come after the first model.
         messages: Chat messages in the OpenAI form.
-        decision: What ranked the targets; goes into the completion.
-        options: What is passed on to the model as it is: `tools`, `response_format`, `max_tokens`, …
-        stream: Whether the answer is wanted in chunks.
-        needs: Capabilities that the request takes for granted.
-        tokens: Upper estimate of what prompt and answer need; 0 where nobody counted.
+        decision: Decision that ranked the targets. It becomes part of the completion.
+        options: Passed on to the model unchanged: `tools`, `response_format`, `max_tokens`, …
+        stream: Whether to return the answer in chunks.
+        needs: Capabilities that the request depends on.
+        tokens: Upper estimate of the tokens of prompt and answer together. 0 if it is not known.
     """
 
-    targets: Sequence[Target]
+    # The messages are in no repr, here and below, because a repr ends up in logs.
+    targets: Sequence[CallTarget]
     messages: Messages = field(repr=False)
     decision: RoutingDecision
     options: Mapping[str, object] = field(default_factory=dict, repr=False)
@@ -58,18 +59,20 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallRequest:
-    """One attempt, as an executor gets it. An executor ends it within these times, with a `CallError` where it has to.
+    """One attempt, as an executor receives it.
+
+    The executor ends the attempt within these times, with a `CallError` if necessary.
 
     Attributes:
-        model: The model's name.
-        endpoint: The endpoint's name.
+        model: Name of the model.
+        endpoint: Name of the endpoint.
         messages: Chat messages in the OpenAI form.
-        options: What is passed on to the model as it is.
-        stream: Whether chunks are wanted instead of a reply.
-        timeout_s: Seconds that the attempt may take in all, to the last chunk; never more than is left of the deadline.
-        connect_timeout_s: Seconds until a connection must stand.
-        first_token_timeout_s: Seconds until the first chunk; counts for streams.
-        chunk_timeout_s: Seconds between two chunks; counts for streams.
+        options: Passed on to the model unchanged.
+        stream: Whether to return chunks instead of a reply.
+        timeout_s: Seconds for the whole attempt, to the last chunk. Never more than the rest of the deadline.
+        connect_timeout_s: Seconds to establish a connection.
+        first_token_timeout_s: Seconds until the first chunk of a stream.
+        chunk_timeout_s: Seconds between two chunks of a stream.
     """
 
     model: str
@@ -85,12 +88,12 @@ class CallRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What a response says that it used; None where it does not say.
+    """Usage that a response reports.
 
     Attributes:
-        input_tokens: Tokens read.
-        output_tokens: Tokens written.
-        cost_usd: What the server charged, in USD.
+        input_tokens: Tokens of the prompt. None if the response does not report them.
+        output_tokens: Tokens of the answer. None if the response does not report them.
+        cost_usd: Cost that the server charged, in USD. None if the response does not report it.
     """
 
     input_tokens: int | None = None
@@ -103,10 +106,10 @@ class Reply:
     """A whole answer.
 
     Attributes:
-        text: What it says; empty where it only calls tools.
-        finish_reason: Why it ended; None where the server does not say.
-        usage: What it used.
-        raw: The response as the executor got it.
+        text: Text of the answer. Empty if it only calls tools.
+        finish_reason: Why the answer ended. None if the server does not report it.
+        usage: Usage of the answer.
+        raw: The response as the executor received it.
     """
 
     text: str
@@ -120,10 +123,10 @@ class Chunk:
     """A piece of an answer.
 
     Attributes:
-        text: What it adds; empty where it adds a tool call or tells the end.
-        finish_reason: Why the answer ends with it; None before the end.
-        usage: What the whole answer used, usually in the last chunk.
-        raw: The piece as the executor got it.
+        text: Text that it adds. Empty if it adds a tool call or marks the end.
+        finish_reason: Why the answer ends with this chunk. None before the end.
+        usage: Usage of the whole answer, usually in the last chunk.
+        raw: The piece as the executor received it.
     """
 
     text: str
@@ -134,18 +137,18 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptRecord:
-    """One attempt and how it ended.
+    """One attempt and its end.
 
     Attributes:
-        model: The model's name.
-        endpoint: The endpoint's name.
-        seconds: From asking to the end of the answer or the failure.
-        first_token_s: From asking to the first chunk of a stream; None without one.
-        usage: What it used.
-        cost_usd: What it cost, in USD; None where unknown.
-        failure: The class of its failure; None where it succeeded.
-        error: The kind of error and its status; never a prompt or a key. Empty where it succeeded.
-        backoff_s: Seconds waited before it.
+        model: Name of the model.
+        endpoint: Name of the endpoint.
+        seconds: From the request to the end of the answer or the failure.
+        first_token_s: From the request to the first chunk of a stream. None without a chunk.
+        usage: Usage of the attempt.
+        cost_usd: Cost of the attempt in USD. None if unknown.
+        failure: Class of the failure. None if the attempt succeeded.
+        error: Kind of the error and its status, never a prompt or a key. Empty if the attempt succeeded.
+        backoff_s: Seconds of the pause before the attempt.
     """
 
     model: str
@@ -161,18 +164,19 @@ class AttemptRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """An answer, and what it took to get it.
+    """An answer and the attempts that led to it.
 
     Attributes:
-        text: What the model said.
-        model: The model that answered.
-        endpoint: The endpoint that answered.
-        finish_reason: Why the answer ended, such as `stop`, `length` or `tool_calls`; None where a whole reply does not say.
-        usage: What the answer used.
-        cost_usd: What the answer cost, in USD, as charged or else by price; None where unknown. Failed attempts not counted.
-        attempts: Every attempt in order; the last is the one that answered.
-        decision: What ranked the models.
-        raw: The response as the executor got it; of a stream, every chunk's, in order.
+        text: Text of the answer.
+        model: Model that answered.
+        endpoint: Endpoint that answered.
+        finish_reason: Why the answer ended, such as `stop`, `length` or `tool_calls`. None if a whole reply does not report
+            it.
+        usage: Usage of the answer.
+        cost_usd: Cost of the answer in USD, as charged or else by price, without failed attempts. None if unknown.
+        attempts: All attempts in order. The last one is the one that answered.
+        decision: Decision that ranked the models.
+        raw: The response as the executor received it. For a stream, that of every chunk, in order.
     """
 
     text: str
@@ -187,13 +191,13 @@ class Completion:
 
 
 class Executor(Protocol):
-    """Makes one attempt. A plain function can be made into one; see `router.execution.as_executor`."""
+    """Makes one attempt and blocks. `router.as_executor` makes an executor of a plain function."""
 
     def call(self, request: CallRequest, /) -> Reply | Iterator[Chunk]:
-        """Return a reply, or for `request.stream` its chunks.
+        """Return a reply, or the chunks if `request.stream` is true.
 
         Raises:
-            CallError: If the attempt fails; chunks may raise it too.
+            CallError: If the attempt fails. The iterator of the chunks may raise it too.
         """
         ...
 
@@ -202,19 +206,20 @@ class AsyncExecutor(Protocol):
     """Makes one attempt without blocking the event loop."""
 
     async def acall(self, request: CallRequest, /) -> Reply | AsyncIterator[Chunk]:
-        """Return a reply, or for `request.stream` its chunks.
+        """Return a reply, or the chunks if `request.stream` is true.
 
         Raises:
-            CallError: If the attempt fails; chunks may raise it too.
+            CallError: If the attempt fails. The iterator of the chunks may raise it too.
         """
         ...
 
 
-def cost_of(usage: Usage, target: Target) -> float | None:
-    """Return the USD that an answer cost: as charged, else tokens × price; None where something for that is unknown."""
+def cost_of(usage: Usage, target: CallTarget) -> float | None:
+    """Return the cost of an answer in USD: as charged, else tokens × price. None if a token count or a price is unknown."""
     if usage.cost_usd is not None:
         return usage.cost_usd
     prices = (target.input_usd_per_mtok, target.output_usd_per_mtok)
     tokens = (usage.input_tokens, usage.output_tokens)
     parts = [price * n / 1e6 for price, n in zip(prices, tokens, strict=True) if price is not None and n is not None]
+    # Half a cost would look like a cheap answer. It counts as unknown.
     return sum(parts) if len(parts) == len(prices) else None

@@ -1,38 +1,41 @@
-"""What was decided, and why: a decision explains itself."""
+"""Which model was chosen, and why: a decision explains itself."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from router.html import make_table
 from router.types import ModelScore, Preference, TaskPrediction
 
 _SHOWN_MODELS = 8
 _SHOWN_TASKS = 3
-# What is told as 0.00 would have to be another prompt.
+# A task that would be printed as 0.00 is another prompt's task.
 _LEAST_PROBABILITY = 0.005
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class RoutingDecision:
     """Which model should handle a prompt.
 
     Attributes:
-        ranking: All models that may take it, best first: the rest is the fallback order.
-        prediction: What the prompt asks for.
+        ranking: All models that may handle the prompt, best first. The rest is the fallback order.
+        prediction: The task of the prompt.
         scores: Every term of every candidate's score, by model.
-        strategy: Name of the strategy that ranked them.
-        preference: What the caller pays for quality.
-        excluded: Models that may not take it, and why.
-        reasons: What a reader has to know besides the scores, in plain sentences.
+        strategy: Name of the strategy that ranked the models.
+        preference: How quality was weighed against cost and time.
+        excluded: The models that may not handle the prompt, each with the reason.
+        reasons: Plain sentences that a reader should know besides the scores.
 
     >>> from router import route
     >>> decision = route("write a haiku about rain")
-    >>> decision.model == decision.ranking[0], decision.fallbacks == decision.ranking[1:]
-    (True, True)
+    >>> decision.task, decision.model == decision.ranking[0], decision.fallbacks == decision.ranking[1:]
+    ('writing', True, True)
+    >>> decision
+    <RoutingDecision: gemma-4-31b-it for writing (1.00), 44 fallbacks>
     >>> print(decision.explain().splitlines()[0])
     task: writing, by classifier, first tier (writing 1.00, ...)
     """
@@ -52,15 +55,22 @@ class RoutingDecision:
 
     @property
     def fallbacks(self) -> tuple[str, ...]:
-        """The models to try when that one fails, in this order."""
+        """The models to call if that one fails, in this order."""
         return self.ranking[1:]
 
+    @property
+    def task(self) -> str | None:
+        """The most likely task; None if nothing speaks for any."""
+        return self.prediction.task
+
     def explain(self) -> str:
-        """Return a text of a few lines: the task, every term of the best scores, and what would have changed the choice."""
-        return "\n".join([*self._tell_task(), "", *self._tell_scores(), "", *self._tell_changes(), *self._tell_reasons()])
+        """Return a few lines: the task, every term of the best scores, and the changes that would change the choice."""
+        return "\n".join(
+            [*self._describe_task(), "", *self._list_scores(), "", *self._describe_changes(), *self._list_reasons()]
+        )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as plain data for JSON; an infinite price of a point or tolerance becomes None."""
+        """Return plain data for JSON. An infinite price of a point or tolerance becomes None."""
         return {
             "model": self.model,
             "ranking": list(self.ranking),
@@ -85,13 +95,31 @@ class RoutingDecision:
             "reasons": list(self.reasons),
         }
 
-    def _tell_task(self) -> list[str]:
-        likely = sorted(self.prediction.probabilities.items(), key=lambda item: -item[1])[:_SHOWN_TASKS]
-        told = ", ".join(f"{task} {probability:.2f}" for task, probability in likely)
-        tier = f", {self.prediction.tier} tier" if self.prediction.tier else ""
-        return [f"task: {self.prediction.task or 'unknown'}, by {self.prediction.source}{tier} ({told}, …)"]
+    def __repr__(self) -> str:
+        task = f"{self.task or 'unknown task'} ({self.prediction.confidence:.2f})"
+        return f"<RoutingDecision: {self.model} for {task}, {len(self.fallbacks)} fallbacks>"
 
-    def _tell_scores(self) -> list[str]:
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                str(rank),
+                model,
+                f"{self.scores[model].quality:.3f} ± {self.scores[model].stderr:.3f}",
+                _or_unknown(self.scores[model].cost_usd, 1000),
+                f"{self.scores[model].utility:.3f}",
+            )
+            for rank, model in enumerate(self.ranking[:_SHOWN_MODELS], start=1)
+        ]
+        header = ("rank", "model", "expected quality", "USD per 1,000 prompts", "utility")
+        return make_table(repr(self), header, rows)
+
+    def _describe_task(self) -> list[str]:
+        likely = sorted(self.prediction.probabilities.items(), key=lambda item: -item[1])[:_SHOWN_TASKS]
+        listed = ", ".join(f"{task} {probability:.2f}" for task, probability in likely)
+        tier = f", {self.prediction.tier} tier" if self.prediction.tier else ""
+        return [f"task: {self.task or 'unknown'}, by {self.prediction.source}{tier} ({listed}, …)"]
+
+    def _list_scores(self) -> list[str]:
         width = max(len(model) for model in self.ranking[:_SHOWN_MODELS])
         lines = [f"{'model':{width}}  utility = quality (± stderr) − cost − time    USD per 1,000 prompts   seconds"]
         for model in self.ranking[:_SHOWN_MODELS]:
@@ -105,45 +133,42 @@ class RoutingDecision:
         hidden = len(self.ranking) - _SHOWN_MODELS
         return [*lines, f"… and {hidden} more"] if hidden > 0 else lines
 
-    def _tell_changes(self) -> list[str]:
-        lines = [*self._tell_dial(), *self._tell_other_tasks()]
+    def _describe_changes(self) -> list[str]:
+        lines = [*self._describe_dial(), *self._describe_other_tasks()]
         return (
-            ["What would have changed the choice:", *lines] if lines else ["Nothing in sight would have changed the choice."]
+            ["Changes that would change the choice:", *lines] if lines else ["No change in sight would change the choice."]
         )
 
-    def _tell_dial(self) -> list[str]:
-        """Tell between which prices of a point, or which floors, this model stays the best."""
+    def _describe_dial(self) -> list[str]:
+        """Return between which prices of a point, or which floors, this model stays the best."""
         if len(self.ranking) == 1:
             return []
         if self.preference.quality_floor is not None:
-            return self._tell_floors()
+            return self._describe_floors()
         if self.preference.reference is not None:
-            return self._tell_tolerance(self.preference.reference, self.preference.tolerance)
+            return self._describe_tolerance(self.preference.reference, self.preference.tolerance)
         current, chosen = self.preference.usd_per_point, self.scores[self.model]
         flips = [
             (flip, other) for other in self.fallbacks if (flip := _flip_price(chosen, self.scores[other], self.preference))
         ]
-        cheaper = max(((flip, other) for flip, other in flips if flip < current), default=None)
-        dearer = min(((flip, other) for flip, other in flips if flip > current), default=None)
-        lines = []
-        if cheaper:
-            lines.append(f"- a point of quality worth less than {cheaper[0]:.2g} USD: {cheaper[1]}")
-        if dearer:
-            lines.append(f"- a point of quality worth more than {dearer[0]:.2g} USD: {dearer[1]}")
-        return lines
+        lower = max(((flip, other) for flip, other in flips if flip < current), default=None)
+        higher = min(((flip, other) for flip, other in flips if flip > current), default=None)
+        lines = [f"- a point of quality worth less than {lower[0]:.2g} USD: {lower[1]}"] if lower else []
+        return [*lines, f"- a point of quality worth more than {higher[0]:.2g} USD: {higher[1]}"] if higher else lines
 
-    def _tell_floors(self) -> list[str]:
-        """Tell the nearest lower and higher share of the best quality at which another model is the cheapest."""
+    def _describe_floors(self) -> list[str]:
+        """Return the nearest lower and higher share of the best quality at which another model is the cheapest."""
         best, cost = max(score.quality for score in self.scores.values()) or 1.0, self.scores[self.model].cost_usd or 0.0
         shares = {name: score.quality / best for name, score in self.scores.items()}
         own = shares[self.model]
         lower = max(((shares[m], m) for m, s in self.scores.items() if (s.cost_usd or 0.0) < cost), default=None)
         higher = min((((s.cost_usd or 0.0), m) for m, s in self.scores.items() if shares[m] > own), default=None)
+        # Rounded away from the change, so that a printed floor really has the printed effect.
         lines = [f"- a quality floor of {math.floor(1000 * lower[0]) / 1000:.3f} or less: {lower[1]}"] if lower else []
         return [*lines, f"- a quality floor above {math.ceil(1000 * own) / 1000:.3f}: {higher[1]}"] if higher else lines
 
-    def _tell_tolerance(self, reference: str, tolerance: float) -> list[str]:
-        """Tell which cheaper model is nearest to being good enough."""
+    def _describe_tolerance(self, reference: str, tolerance: float) -> list[str]:
+        """Return which cheaper model is nearest to being good enough."""
         needed = max(self.scores.get(reference, self.scores[self.model]).quality - tolerance, 0.0)
         cost = self.scores[self.model].cost_usd or 0.0
         lacking = [
@@ -152,44 +177,44 @@ class RoutingDecision:
         if not lacking:
             return []
         least, model = min(lacking)
-        told = "a loss that may be larger" if math.isinf(least) else f"a tolerance of {tolerance + least:.3f}"
-        return [f"- {told}, now {tolerance:.3f} against {reference}: {model}"]
+        change = "a loss that may be larger" if math.isinf(least) else f"a tolerance of {tolerance + least:.3f}"
+        return [f"- {change}, now {tolerance:.3f} against {reference}: {model}"]
 
-    def _tell_other_tasks(self) -> list[str]:
+    def _describe_other_tasks(self) -> list[str]:
         if not self.preference.weighs:
             return []
         lines = []
         likely = {task: p for task, p in self.prediction.probabilities.items() if p >= _LEAST_PROBABILITY}
         for task in sorted(likely, key=lambda task: -likely[task]):
             best = max(self.ranking, key=partial(self._utility_if, task))
-            if best != self.model and task != self.prediction.task:
+            if best != self.model and task != self.task:
                 lines.append(f"- if it were {task} (probability {likely[task]:.2f}): {best}")
         return lines[:_SHOWN_TASKS]
 
     def _utility_if(self, task: str, model: str) -> float:
-        """Return a model's utility if the task were known for certain."""
+        """Return a model's utility if the task were certain."""
         score = self.scores[model]
         quality = score.quality_by_task[task]
         if score.shift and 0 < quality < 1:
             quality = 1 / (1 + (1 / quality - 1) * math.exp(-score.shift))
         return quality - (score.quality - score.utility)
 
-    def _tell_reasons(self) -> Sequence[str]:
+    def _list_reasons(self) -> list[str]:
         return ["", *(f"note: {reason}" for reason in self.reasons)] if self.reasons else []
 
 
 def price_of_cost(score: ModelScore, preference: Preference) -> float:
-    """Return what a model's cost takes from its utility; 0 where cost does not count or is unknown."""
+    """Return how much utility a model's cost takes away; 0 if cost does not count or is unknown."""
     return 0.01 * (score.cost_usd or 0.0) / preference.usd_per_point
 
 
 def price_of_time(score: ModelScore, preference: Preference) -> float:
-    """Return what a model's latency takes from its utility; 0 where time does not count or is unknown."""
+    """Return how much utility a model's latency takes away; 0 if time does not count or is unknown."""
     return 0.01 * (score.latency_s or 0.0) / preference.seconds_per_point
 
 
 def _flip_price(chosen: ModelScore, other: ModelScore, preference: Preference) -> float | None:
-    """Return the price of a point, in USD, at which two models are worth the same; None where there is none."""
+    """Return the price of a point, in USD, at which two models have the same utility; None if there is none."""
     gain = other.quality - price_of_time(other, preference) - (chosen.quality - price_of_time(chosen, preference))
     extra_usd = (other.cost_usd or 0.0) - (chosen.cost_usd or 0.0)
     return 0.01 * extra_usd / gain if gain * extra_usd > 0 else None

@@ -1,20 +1,21 @@
-"""Everything the router raises on purpose.
+"""Every error that the package raises on purpose.
 
 RouterError
-├── InputError          an argument of the wrong type, or an option that does not exist (also a TypeError/ValueError's job)
-├── NoCandidateError    every model was excluded; says by what
-├── ArtifactError       a model folder is missing, damaged, altered or of another version; says the remedy
-├── EncoderError        an encoder cannot be represented, or does not run on this machine
-├── ConfigError         a configuration file breaks its rules; names line or key
-└── ServingError        a call got no answer
-    ├── CallError               one attempt failed; tells the class of its failure
-    ├── NoModelAvailableError   every model that could serve is cooling down; tells when to come back
-    ├── AllAttemptsFailedError  every attempt failed; tells each
+├── InputError            an argument has the wrong type or value, or an option does not exist (also a ValueError)
+├── NoCandidateError      every model was excluded; says by what
+├── ModelFolderError      a model folder is missing, damaged, changed or of another version
+├── EncoderError          an encoder cannot be converted, or does not run on this machine
+├── ConfigError           a configuration file breaks a rule; names the line or the key
+├── DatasetError          a data file breaks a rule; names the rows (in `training.data.table`)
+└── ServingError          a call got no answer
+    ├── CallError               one attempt failed; has the class of the failure
+    ├── NoModelAvailableError   every model that could answer cools down; says when to come back
+    ├── AllAttemptsFailedError  every attempt failed; has all of them
     ├── DeadlineExceededError   time ran out
-    ├── StreamInterruptedError  a stream broke after its first chunk; holds the text so far
+    ├── StreamInterruptedError  a stream broke after its first chunk; has the text so far
     └── BudgetExceededError     a limit of requests, tokens or spending is reached
 
-Messages tell the rule, the value that broke it and the remedy; they never contain a prompt.
+Messages give the rule, the value and the remedy. They never contain a prompt.
 """
 
 from __future__ import annotations
@@ -26,23 +27,23 @@ if TYPE_CHECKING:
     from router.calls import AttemptRecord
     from router.types import FailureClass
 
-# How many models of one reason are named before they are counted.
-_NAMED = 3
+# Number of models that a message names for one reason; it counts the others.
+_MOST_NAMED = 3
 
 
 class RouterError(Exception):
-    """Base of every error this project raises on purpose."""
+    """Base of every error that this package raises on purpose."""
 
 
 class InputError(RouterError, ValueError):
-    """An argument of the wrong type, or an option that does not exist."""
+    """An argument has the wrong type or value, or an option does not exist."""
 
 
 class NoCandidateError(RouterError):
     """No model is left to choose from.
 
     Attributes:
-        excluded: What excluded each model, by name.
+        excluded: The reason why each model is excluded, by name.
 
     >>> from router import route
     >>> try:
@@ -57,35 +58,36 @@ class NoCandidateError(RouterError):
         by_reason: dict[str, list[str]] = {}
         for model, reason in self.excluded.items():
             by_reason.setdefault(reason, []).append(model)
-        told = "; ".join(f"{_tell_names(models)}: {reason}" for reason, models in by_reason.items()) or "there are no models"
-        super().__init__(f"no model can take this prompt ({told}); relax a constraint or add a model")
+        reasons = [f"{_name_some(models)}: {reason}" for reason, models in by_reason.items()]
+        listed = "; ".join(reasons) or "there are no models"
+        super().__init__(f"no model can take this prompt ({listed}); relax a constraint or add a model")
 
     def __reduce__(self) -> tuple[type[NoCandidateError], tuple[dict[str, str]]]:
-        """Pickle by what excluded each model, not by the message made of it."""
         return type(self), (self.excluded,)
 
 
-def _tell_names(models: list[str]) -> str:
-    return ", ".join(models) if len(models) <= _NAMED else f"{', '.join(models[:_NAMED])} and {len(models) - _NAMED} more"
+def _name_some(models: list[str]) -> str:
+    named = ", ".join(models[:_MOST_NAMED])
+    return named if len(models) <= _MOST_NAMED else f"{named} and {len(models) - _MOST_NAMED} more"
 
 
-class ArtifactError(RouterError):
-    """A model folder is missing, damaged, altered or of another version."""
+class ModelFolderError(RouterError):
+    """A model folder is missing, damaged, changed or of another version."""
 
 
 class EncoderError(RouterError):
-    """An encoder cannot be represented in the runtime's form, or does not run here."""
+    """An encoder cannot be converted to the runtime's form, or does not run on this machine."""
 
 
 class ConfigError(RouterError):
-    """A configuration file breaks its rules; the message names the file and the line or key."""
+    """A configuration file breaks a rule; the message names the file and the line or key."""
 
 
 class ServingError(RouterError):
     """A call got no answer.
 
     Attributes:
-        attempts: What was tried, in order.
+        attempts: All attempts, in order.
     """
 
     def __init__(self, message: str, attempts: Sequence[AttemptRecord] = ()) -> None:
@@ -93,13 +95,13 @@ class ServingError(RouterError):
         super().__init__(message)
 
     def __reduce__(self) -> tuple[Callable[..., ServingError], tuple[object, ...]]:
-        """Pickle by what it holds, not by the arguments it was made of."""
+        # Subclasses have keyword arguments, which the default way of pickling an exception loses.
         return _restore, (type(self), self.args, self.__dict__)
 
 
-def _restore(kind: type[ServingError], args: tuple[object, ...], held: Mapping[str, object]) -> ServingError:
+def _restore(kind: type[ServingError], args: tuple[object, ...], attributes: Mapping[str, object]) -> ServingError:
     error = kind.__new__(kind, *args)
-    error.__dict__.update(held)
+    error.__dict__.update(attributes)
     return error
 
 
@@ -108,9 +110,9 @@ class CallError(ServingError):
 
     Attributes:
         kind: The class of the failure.
-        status: The HTTP status, where there was one.
-        retry_after_s: Seconds that the server asked to wait.
-        too_long: Whether the request was refused for its length, so that a model with more room may take it.
+        status: The HTTP status; None if there was none.
+        retry_after_s: Seconds that the server asked to wait; None if it did not.
+        too_long: Whether the request was too long for the model, so that one with a larger context window may take it.
     """
 
     def __init__(
@@ -127,10 +129,10 @@ class CallError(ServingError):
 
 
 class NoModelAvailableError(ServingError):
-    """Every model that could serve is cooling down.
+    """Every model that could answer cools down.
 
     Attributes:
-        retry_at: When the first may be asked again, by the router's clock; None where that is not known.
+        retry_at: Time by the router's clock when the first model can be called again; None if unknown.
     """
 
     def __init__(self, message: str, *, retry_at: float | None, attempts: Sequence[AttemptRecord] = ()) -> None:
@@ -139,7 +141,7 @@ class NoModelAvailableError(ServingError):
 
 
 class AllAttemptsFailedError(ServingError):
-    """Every attempt that the policy allows failed; `__cause__` is the last failure."""
+    """Every attempt that the call policy allows failed; `__cause__` is the last failure."""
 
 
 class DeadlineExceededError(ServingError):
@@ -147,10 +149,10 @@ class DeadlineExceededError(ServingError):
 
 
 class StreamInterruptedError(ServingError):
-    """A stream broke after its first chunk was handed over, when no other model can take its place any more.
+    """A stream broke after its first chunk, too late for another model to take over.
 
     Attributes:
-        partial_text: What had arrived.
+        partial_text: The text that had arrived.
     """
 
     def __init__(self, message: str, *, partial_text: str, attempts: Sequence[AttemptRecord] = ()) -> None:

@@ -1,182 +1,195 @@
-"""What callers may ask for, and what is said where they ask for something else."""
+"""Keywords, a configuration file or a command line in, the options of a decision as one frozen value out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TypedDict, get_args
+import inspect
+import math
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypedDict, TypeVar, get_args
 
 from router.errors import InputError
-from router.risk import RiskCurve
-from router.scoring import UNCALIBRATED
-from router.serving import Serving
-from router.strategies import FOCUS_AREAS, make_strategy
-from router.types import Preference, Strategy, TierChoice
+from router.score.risk import RiskCurve
+from router.types import Preference, TierChoice
 
-_CONFIDENCE = 0.95
-_UNMEASURED = RiskCurve(reference="", n=0, tolerances=(), losses=(), deviations=(), savings=())
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_DIALS = ("prefer", "quality_floor", "usd_per_point", "max_loss")
+_DEFAULT_CONFIDENCE = 0.95
 
 
-class RouteOptions(TypedDict, total=False):
-    """The options of `Router.route`, which tells what they mean."""
+class RouteKeywords(TypedDict, total=False):
+    """The keywords that become `RouteOptions`, which documents them; type checkers read this."""
 
-    key: str
-    focus: str | None
     prefer: str | None
     quality_floor: float | None
-    cost_per_point: float | None
+    usd_per_point: float | None
     max_loss: float | None
     confidence: float | None
     max_cost_usd: float | None
     allowed: Collection[str] | None
     needs: Collection[str]
+    focus: str | None
+    key: str
     tier: TierChoice | None
 
 
-class CallOptions(RouteOptions, total=False):
-    """The options of `Router.complete`, which tells what they mean."""
-
-    request: Mapping[str, object]
-    fallbacks: Sequence[str] | None
-
-
-class RouterOptions(TypedDict, total=False):
-    """The options of a `Router`, which tells what they mean."""
-
-    strategy: str | Strategy
-    prefer: str | None
-    quality_floor: float | None
-    cost_per_point: float | None
-    max_loss: float | None
-    confidence: float | None
-    max_cost_usd: float | None
-    serving: Serving | None
-    learn: bool
-    cache_size: int
-    tier: TierChoice
-
-
-def find_focus(focus: str, labels: Sequence[str]) -> Collection[str]:
-    """Return the tasks of a named area, or the task itself."""
-    tasks = [task for task in FOCUS_AREAS.get(focus, (focus,)) if task in labels] if isinstance(focus, str) else []
-    if not tasks:
-        raise InputError(f"focus must be one of {[*FOCUS_AREAS, *labels]}, was {focus!r}")
-    return tasks
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dial:
-    """How quality is set against cost: by one of `prefer`, `quality_floor`, `cost_per_point` and `max_loss`.
+class RouteOptions:
+    """The options of `route`, `aroute`, `route_many`, `complete` and `acomplete`, which take them as keywords.
+
+    `Router(...)` and `Router.load(...)` take the same keywords as defaults: an option that a call leaves out has the
+    router's value. Set at most one of `prefer`, `quality_floor`, `usd_per_point` and `max_loss`; it replaces the router's.
 
     Attributes:
-        prefer: A named preference.
-        quality_floor: See `Preference`.
-        cost_per_point: USD that a point of quality, 0.01 of expected score, is worth.
-        max_loss: Expected score that may be lost on average against the best single model, and
-        confidence: how sure that must be; None: 0.95.
+        prefer: A named balance of quality, cost and time: `quality`, `balanced` (the default), `cheap` or `fast`.
+        quality_floor: Share of the best candidate's expected quality, in [0, 1]. The cheapest model that reaches it wins.
+        usd_per_point: USD that one more point of quality (0.01 of expected score) is worth, above 0.
+        max_loss: Expected score, in [0, 1], that may be lost on average against the best single model. The cheapest model
+            within that bound wins. It needs a model folder that was trained on a benchmark with prompts.
+        confidence: How sure the bound of `max_loss` must be, between 0 and 1; 0.95 by default. It needs `max_loss`.
+        max_cost_usd: Models that are expected to cost more USD for this prompt are excluded.
+        allowed: Names of the models that may be chosen; None: all.
+        needs: Capabilities that the model must have, such as `vision` or `tools`. An image in the messages adds `vision`.
+        focus: Only this task, or the tasks of this area (creative, technical, informative, language, ethical), count.
+        key: A user or a session, for the strategies that keep a key on one model.
+        tier: `auto`: the first tier of the classifier answers if it is sure. `full`: the full classifier reads every
+            prompt. None: `auto`.
+
+    Raises:
+        InputError: If a value has the wrong type or is out of range, or two dials are set.
+
+    >>> from router import Router, route
+    >>> route("write a haiku about rain", prefer="cheap", allowed={"gpt-5.5", "gpt-4.1-mini"}).model
+    'gpt-4.1-mini'
+    >>> Router.load(allowed={"gpt-5.5", "gpt-4.1-mini"}).route("write a haiku about rain", prefer="quality").model
+    'gpt-5.5'
     """
 
     prefer: str | None = None
     quality_floor: float | None = None
-    cost_per_point: float | None = None
+    usd_per_point: float | None = None
     max_loss: float | None = None
     confidence: float | None = None
+    max_cost_usd: float | None = None
+    allowed: Collection[str] | None = None
+    needs: Collection[str] = ()
+    focus: str | None = None
+    key: str = ""
+    tier: TierChoice | None = None
 
-    def or_else(self, other: Dial) -> Dial:
-        """Return this one, or where it sets nothing the other, with this one's confidence if it has any."""
-        if self._set():
-            return self
-        return other if self.confidence is None else replace(other, confidence=self.confidence)
+    def __post_init__(self) -> None:
+        dials = self._dials()
+        if len(dials) > 1:
+            raise InputError(f"set at most one of {', '.join(_DIALS)}, got {' and '.join(dials)}")
+        if self.prefer is not None and not isinstance(self.prefer, str):
+            raise InputError(f"prefer must be a name such as 'cheap', got {self.prefer!r}")
+        for name, rule, holds in _NUMBERS:
+            value = getattr(self, name)
+            if value is not None and not (_is_number(value) and holds(value)):
+                raise InputError(f"{name} must be a number {rule}, got {value!r}")
+        if self.allowed is not None:
+            _check_names("allowed", self.allowed)
+        _check_names("needs", self.needs)
+        if self.focus is not None and not isinstance(self.focus, str):
+            raise InputError(f"focus must be the name of an area or a task, got {self.focus!r}")
+        if not isinstance(self.key, str):
+            raise InputError(f"key must be a string, such as a user's id, got {type(self.key).__name__}")
+        if self.tier is not None and self.tier not in get_args(TierChoice):
+            raise InputError(f"tier must be one of {list(get_args(TierChoice))}, got {self.tier!r}")
 
-    def find_preference(self, presets: Mapping[str, Preference], risk: RiskCurve | None) -> Preference:
-        """Return what is to be weighed, or what is good enough.
+    @classmethod
+    def of(cls, keywords: Mapping[str, Any]) -> RouteOptions:
+        """Return the options that keywords name.
 
         Raises:
-            InputError: If a value is out of range, two of them are set, or there is nothing to bound a loss by.
+            InputError: If a keyword is unknown, or as the class.
         """
-        named = self._set()
-        if len(named) > 1:
-            raise InputError(f"set one of prefer, quality_floor, cost_per_point and max_loss, were {', '.join(named)}")
+        known = [field.name for field in fields(cls)]
+        unknown = [name for name in keywords if name not in known]
+        if unknown:
+            raise InputError(f"unknown option {unknown[0]!r}; the options are {', '.join(known)}")
+        return cls(**keywords)
+
+    def given(self) -> dict[str, Any]:
+        """Return the options that differ from their default, by name."""
+        return {field.name: value for field in fields(self) if (value := getattr(self, field.name)) != field.default}
+
+    def with_defaults(self, defaults: RouteOptions) -> RouteOptions:
+        """Return these options, with the defaults for those that are not given.
+
+        A dial replaces the default's dial and its confidence. A confidence alone changes that of the default's `max_loss`.
+        """
+        given = self.given()
+        if not given:
+            return defaults
+        if self._dials():
+            defaults = replace(defaults, prefer=None, quality_floor=None, usd_per_point=None, max_loss=None, confidence=None)
+        return replace(defaults, **given)
+
+    def find_preference(self, presets: Mapping[str, Preference], risk: RiskCurve | None) -> Preference:
+        """Return how quality is weighed against cost and time.
+
+        Args:
+            presets: The named preferences.
+            risk: What cheaper models lost on held-out prompts; None if the model folder has no such measurement.
+
+        Raises:
+            InputError: If `prefer` is unknown, `confidence` lacks `max_loss`, or `max_loss` lacks a measurement.
+        """
         if self.max_loss is not None:
-            return _bound_loss(risk, self.max_loss, _CONFIDENCE if self.confidence is None else self.confidence)
+            return self._bound_loss(risk, self.max_loss)
         if self.confidence is not None:
-            raise InputError(f"confidence is that of max_loss, was {self.confidence!r} without it; set max_loss, too")
+            raise InputError(
+                f"confidence applies only together with max_loss (got confidence={self.confidence!r}); set max_loss too"
+            )
         if self.quality_floor is not None:
-            return _check_number("quality_floor", "in [0, 1]", self.quality_floor, lambda v: Preference(quality_floor=v))
-        if self.cost_per_point is not None:
-            return _check_number("cost_per_point", "above 0", self.cost_per_point, lambda v: Preference(usd_per_point=v))
+            return Preference(quality_floor=self.quality_floor)
+        if self.usd_per_point is not None:
+            return Preference(usd_per_point=self.usd_per_point)
         prefer = "balanced" if self.prefer is None else self.prefer
-        if not isinstance(prefer, str) or prefer not in presets:
-            raise InputError(f"prefer must be one of {list(presets)}, was {prefer!r}")
+        if prefer not in presets:
+            raise InputError(f"prefer must be one of {list(presets)}, got {prefer!r}")
         return presets[prefer]
 
-    def check(self) -> None:
-        """See that one is set at most, and in range; which model folder it is for does not matter."""
-        self.find_preference(UNCALIBRATED.presets, _UNMEASURED)
+    def _bound_loss(self, risk: RiskCurve | None, max_loss: float) -> Preference:
+        if risk is None:
+            raise InputError(
+                "max_loss needs a model folder that was trained on a benchmark with prompts; train one with "
+                "`llm-router-train train`, or use quality_floor"
+            )
+        confidence = _DEFAULT_CONFIDENCE if self.confidence is None else self.confidence
+        return Preference(reference=risk.reference, tolerance=risk.choose(max_loss, confidence))
 
-    def _set(self) -> list[str]:
-        names = ("prefer", "quality_floor", "cost_per_point", "max_loss")
-        return [name for name in names if getattr(self, name) is not None]
-
-
-def _bound_loss(risk: RiskCurve | None, max_loss: float, confidence: float) -> Preference:
-    if risk is None:
-        raise InputError(
-            "max_loss needs a model folder that was trained on a benchmark with prompts, on which losses were measured; "
-            "train one with `llm-router-train train`, or use quality_floor"
-        )
-    for name, value in (("max_loss", max_loss), ("confidence", confidence)):
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise InputError(f"{name} must be a number, was {value!r}")
-    return Preference(reference=risk.reference, tolerance=risk.choose(max_loss, confidence))
+    def _dials(self) -> list[str]:
+        return [name for name in _DIALS if getattr(self, name) is not None]
 
 
-def _check_number(name: str, rule: str, value: float, make: Callable[[float], Preference]) -> Preference:
-    try:
-        return make(value)
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{name} must be a number {rule}, was {value!r}") from error
+_NUMBERS: tuple[tuple[str, str, Callable[[float], bool]], ...] = (
+    ("quality_floor", "between 0 and 1", lambda value: 0 <= value <= 1),
+    ("usd_per_point", "above 0", lambda value: value > 0),
+    ("max_loss", "between 0 and 1", lambda value: 0 <= value <= 1),
+    ("confidence", "above 0 and below 1", lambda value: 0 < value < 1),
+    ("max_cost_usd", "of 0 or more", lambda value: value >= 0),
+)
 
 
-def find_strategy(strategy: str | Strategy) -> tuple[str, Strategy]:
-    """Return a strategy and what to call it; one made by name is new."""
-    if callable(strategy):
-        return getattr(strategy, "__name__", type(strategy).__name__), strategy
-    return strategy, make_strategy(strategy)
+def takes_options(function: _Function) -> _Function:
+    """Show the fields of `RouteOptions` in the signature of a function that takes them as `**options`.
+
+    `help()` and notebooks then list every option with its default.
+    """
+    signature = inspect.signature(function)
+    kept = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    shown = list(inspect.signature(RouteOptions).parameters.values())
+    function.__signature__ = signature.replace(parameters=[*kept, *shown])  # type: ignore[attr-defined] # read by inspect
+    return function
 
 
-def check_ranking(ranking: Sequence[str], candidates: Sequence[str], strategy: str) -> tuple[str, ...]:
-    """Return a ranking, if it names every candidate exactly once."""
-    if len(ranking) != len(candidates) or set(ranking) != set(candidates):
-        raise InputError(
-            f"strategy {strategy!r} must rank every candidate exactly once, gave {len(ranking)} of {len(candidates)}"
-        )
-    return tuple(ranking)
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value)
 
 
-def check_names(names: Collection[str], option: str) -> Collection[str]:
-    """Return a collection of names; a single string is none, however easily it is taken for one."""
+def _check_names(option: str, names: Collection[str]) -> None:
+    # A single string is a collection of its letters, which nobody means.
     if isinstance(names, str) or not isinstance(names, Collection) or not all(isinstance(name, str) for name in names):
-        raise InputError(f"{option} must be a collection of names, such as {{'a', 'b'}}, was {names!r}")
-    return names
-
-
-def check_max_cost(max_cost_usd: float | None) -> float | None:
-    """Return a limit of cost in USD, not negative; None: no limit."""
-    if max_cost_usd is None or (isinstance(max_cost_usd, (int, float)) and max_cost_usd >= 0):
-        return max_cost_usd
-    raise InputError(f"max_cost_usd must be a number that is not negative, was {max_cost_usd!r}")
-
-
-def check_cache_size(cache_size: int) -> int:
-    """Return how many readings to keep, not negative."""
-    if isinstance(cache_size, int) and not isinstance(cache_size, bool) and cache_size >= 0:
-        return cache_size
-    raise InputError(f"cache_size must be a whole number that is not negative, was {cache_size!r}")
-
-
-def check_tier(tier: TierChoice) -> TierChoice:
-    """Return which tiers of the classifier to ask."""
-    if tier in get_args(TierChoice):
-        return tier
-    raise InputError(f"tier must be one of {list(get_args(TierChoice))}, was {tier!r}")
+        raise InputError(f"{option} must be a collection of names, such as {{'a', 'b'}}, got {names!r}")

@@ -1,4 +1,4 @@
-"""The values that cross every boundary: frozen dataclasses, a frozen struct and two protocols, data only."""
+"""The values that cross every boundary: frozen dataclasses, one frozen struct and two protocols, data only."""
 
 from __future__ import annotations
 
@@ -9,35 +9,38 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
+from router.errors import InputError
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+# Which part found a prompt's task.
 Source = Literal["classifier", "keywords", "default"]
-# Who read a prompt: the cheap first tier of the classifier, or all of it; and what to ask for.
+# The tier of the classifier that read a prompt, and the tiers that a caller can ask for.
 Tier = Literal["first", "full"]
 TierChoice = Literal["auto", "full"]
-# Why a call failed; what follows from it is in `router.health` and `router.execution.policy`.
+# Why a call failed. `router.health` and `router.execution.plan` say what follows from each class.
 FailureClass = Literal["transient", "rate_limit", "auth", "request", "cancelled"]
 
 
 def _require(holds: bool, rule: str, value: object) -> None:
     if not holds:
-        raise ValueError(f"{rule}, was {value!r}")
+        raise InputError(f"{rule}, got {value!r}")
 
 
-def _non_negative(name: str, value: float | None) -> None:
-    _require(value is None or (math.isfinite(value) and value >= 0), f"{name} must be finite and not negative", value)
+def _require_non_negative(name: str, value: float | None) -> None:
+    _require(value is None or (math.isfinite(value) and value >= 0), f"{name} must be a finite number of 0 or more", value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """A quality in [0, 1] that is never a bare number.
+    """A quality in [0, 1] with its uncertainty.
 
     Attributes:
         mean: Expected score, in [0, 1].
-        stderr: Standard error of that mean, ≥ 0.
-        n: Scored prompts behind it; 0 where it is borrowed from the model's other tasks and the task's other models.
+        stderr: Standard error of the mean, 0 or more.
+        n: Number of scored prompts behind the mean. 0 if it is inferred from other tasks and models.
 
     >>> Estimate(mean=0.82, stderr=0.03, n=160).mean
     0.82
@@ -48,28 +51,28 @@ class Estimate:
     n: float
 
     def __post_init__(self) -> None:
-        _require(0 <= self.mean <= 1, "mean must be in [0, 1]", self.mean)
-        _non_negative("stderr", self.stderr)
-        _non_negative("n", self.n)
+        _require(0 <= self.mean <= 1, "mean must be between 0 and 1", self.mean)
+        _require_non_negative("stderr", self.stderr)
+        _require_non_negative("n", self.n)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelProfile:
-    """What is known of one model.
+    """What is known about one model.
 
     Attributes:
         name: The name that `RoutingDecision.model` returns.
-        provider: Who serves it.
-        quality: Expected score by task. A task that is missing counts with the mean of those that are there.
-        input_usd_per_mtok: List price in USD per million input tokens; None where unknown.
-        output_usd_per_mtok: The same for output tokens.
-        output_tokens: Mean length of an answer by task, in tokens.
-        cost_usd: Mean measured cost of one prompt in USD; stands in where there are no list prices, as does
-        cost_usd_by_task: the same by task, where it is known.
-        latency_s: Mean measured seconds to a whole answer; None where unknown.
-        context_window: Tokens that prompt and answer may have together; None where unknown.
-        capabilities: What it can do besides text, such as `vision`, `tools`, `reasoning`.
-        weight: Relative capacity, > 0.
+        provider: Who serves the model.
+        quality: Expected score by task. A missing task counts with the mean of the others.
+        input_usd_per_mtok: List price in USD per million input tokens; None if unknown.
+        output_usd_per_mtok: List price in USD per million output tokens; None if unknown.
+        output_tokens: Mean length of an answer in tokens, by task.
+        cost_usd: Mean measured cost of one prompt in USD. It counts if there are no list prices.
+        cost_usd_by_task: Mean measured cost of one prompt in USD, by task. It counts if there are no list prices.
+        latency_s: Mean measured seconds to a whole answer; None if unknown.
+        context_window: Tokens that prompt and answer may have together; None if unknown.
+        capabilities: What the model can do besides text, such as `vision`, `tools`, `reasoning`.
+        weight: Relative capacity, above 0.
         source: Where the figures come from.
 
     >>> own = ModelProfile(name="house-3b", quality={"math": Estimate(mean=0.4, stderr=0.05, n=90)}, cost_usd=0.00002)
@@ -93,31 +96,32 @@ class ModelProfile:
 
     def __post_init__(self) -> None:
         _require(bool(self.name), "name must not be empty", self.name)
-        _require(math.isfinite(self.weight) and self.weight > 0, "weight must be positive", self.weight)
-        _require(self.context_window is None or self.context_window > 0, "context_window > 0", self.context_window)
+        _require(math.isfinite(self.weight) and self.weight > 0, "weight must be above 0", self.weight)
+        window = self.context_window
+        _require(window is None or window > 0, "context_window must be above 0", window)
         for name in ("input_usd_per_mtok", "output_usd_per_mtok", "cost_usd", "latency_s"):
-            _non_negative(name, getattr(self, name))
+            _require_non_negative(name, getattr(self, name))
         for task, tokens in self.output_tokens.items():
-            _non_negative(f"output_tokens[{task!r}]", tokens)
+            _require_non_negative(f"output_tokens[{task!r}]", tokens)
         for task, usd in self.cost_usd_by_task.items():
-            _non_negative(f"cost_usd_by_task[{task!r}]", usd)
+            _require_non_negative(f"cost_usd_by_task[{task!r}]", usd)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskPrediction:
-    """What the prompt asks for, and who says so.
+    """The task of a prompt.
 
     Attributes:
-        task: The most likely task; None when nothing at all speaks for any.
-        confidence: Its probability, in [0, 1].
-        probabilities: One per task, summing to 1.
-        source: `classifier`; `keywords` where it is missing or unsure and a rule fits; `default` where neither is sure.
-        inherited: How much of it comes from earlier turns of the conversation, in [0, 1].
-        tier: Which tier of the classifier read the turn that counts most; None: none did.
+        task: The most likely task; None if nothing speaks for any.
+        confidence: Probability of that task, in [0, 1].
+        probabilities: Probability of every task; they sum to 1.
+        source: `classifier`; `keywords` if the classifier is missing or unsure and a rule fits; otherwise `default`.
+        inherited: Share of the prediction that comes from earlier turns of the conversation, in [0, 1].
+        tier: Tier of the classifier that read the decisive turn; None if no tier did.
 
     >>> from router import Router
-    >>> told = Router.load().predict("prove that sqrt(2) is irrational")
-    >>> told.task, told.source, round(sum(told.probabilities.values()), 6)
+    >>> prediction = Router.load().predict("prove that sqrt(2) is irrational")
+    >>> prediction.task, prediction.source, round(sum(prediction.probabilities.values()), 6)
     ('math', 'classifier', 1.0)
     """
 
@@ -130,22 +134,22 @@ class TaskPrediction:
 
     @property
     def unsure(self) -> bool:
-        """Whether neither the classifier nor a rule would commit itself; the probabilities then only hedge."""
+        """Whether classifier and keyword rules are both unsure; the probabilities then only hedge."""
         return self.source == "default"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preference:
-    """What a point of quality is worth; a point is 0.01 of expected score.
+    """How quality is weighed against cost and time. A point of quality is 0.01 of expected score.
 
     Attributes:
-        usd_per_point: USD a prompt may cost more for one more point; infinite where cost does not count.
-        seconds_per_point: Seconds it may take longer for one more point; infinite where time does not count.
-        quality_floor: Share of the best candidate's expected quality, in [0, 1], that is good enough: the cheapest model
-            that reaches it wins. None where quality, cost and time are weighed instead.
-        reference: The model that a cheaper one is measured against, where `max_loss` was asked for: it, or the cheapest
-            whose expected quality is at least its less `tolerance`, wins.
-        tolerance: In expected score; may be negative or minus infinity: then a cheaper one must look better, or never wins.
+        usd_per_point: USD that one more point is worth; infinite if cost does not count.
+        seconds_per_point: Seconds that one more point is worth; infinite if time does not count.
+        quality_floor: Share of the best candidate's expected quality, in [0, 1]. The cheapest model that reaches it wins.
+            None: quality, cost and time are weighed.
+        reference: Baseline for `max_loss`. The cheapest model within `tolerance` of its expected quality wins.
+        tolerance: Expected score that the chosen model may be below the reference. A negative one asks for a better model;
+            minus infinity allows only the reference.
 
     >>> from router import Router
     >>> Router.load().presets["balanced"].usd_per_point > Router.load().presets["cheap"].usd_per_point
@@ -160,14 +164,14 @@ class Preference:
 
     @property
     def weighs(self) -> bool:
-        """Whether quality, cost and time are weighed; else the cheapest that is good enough wins."""
+        """Whether quality, cost and time are weighed. If not, the cheapest model that is good enough wins."""
         return self.quality_floor is None and self.reference is None
 
     def __post_init__(self) -> None:
-        _require(self.usd_per_point > 0, "usd_per_point must be positive", self.usd_per_point)
-        _require(self.seconds_per_point > 0, "seconds_per_point must be positive", self.seconds_per_point)
+        _require(self.usd_per_point > 0, "usd_per_point must be above 0", self.usd_per_point)
+        _require(self.seconds_per_point > 0, "seconds_per_point must be above 0", self.seconds_per_point)
         floor = self.quality_floor
-        _require(floor is None or 0 <= floor <= 1, "quality_floor must be in [0, 1]", floor)
+        _require(floor is None or 0 <= floor <= 1, "quality_floor must be between 0 and 1", floor)
         _require(not math.isnan(self.tolerance), "tolerance must be a number", self.tolerance)
 
 
@@ -176,17 +180,16 @@ class ModelScore(msgspec.Struct, frozen=True, kw_only=True):
     """Every term of one model's score for one prompt.
 
     Attributes:
-        model: Its name.
-        quality: Expected score: Σ over tasks of probability × quality, in [0, 1].
+        model: Name of the model.
+        quality: Expected score in [0, 1]: the sum over tasks of probability · quality, moved by `shift`.
         stderr: Standard error of `quality`.
-        cost_usd: Expected USD for this prompt, and
-        latency_s: expected seconds; both None where no candidate's is known. One unknown among known ones counts with
-            their median.
-        assumed: Which of `cost_usd` and `latency_s` are such medians.
-        utility: quality − what cost and time take away, on the scale of quality.
-        quality_by_task: The profile's quality of each task; what `quality` is the expectation of, but for `shift`.
-        shift: How much likelier the prompt itself makes a good answer than its task alone, in logits; 0 where nothing was
-            learnt of such prompts.
+        cost_usd: Expected USD for this prompt; None if no candidate's cost is known.
+        latency_s: Expected seconds to a whole answer; None if no candidate's latency is known.
+        assumed: Which of `cost_usd` and `latency_s` are unknown, so that the other candidates' median takes their place.
+        utility: Quality less what cost and time take away, on the scale of quality.
+        quality_by_task: Quality of each task in the profile.
+        shift: How much likelier the prompt's text makes a good answer than its task alone, in logits. 0 if nothing was
+            learned about such prompts.
 
     >>> from router import route
     >>> decision = route("write a haiku about rain")
@@ -208,21 +211,20 @@ class ModelScore(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutingContext:
-    """All that a strategy may look at; new facts become fields.
+    """Everything that a strategy may look at. New facts become new fields.
 
     Attributes:
-        prompt: The text that decides; cut to head and tail when it is long.
-        key: What makes a choice sticky (a user, a session); empty where the caller gave none.
+        prompt: The turn that decides. A long one is cut to its head and tail.
+        key: A user or a session that a strategy may keep on one model; empty if the caller gave none.
         prediction: The task.
-        candidates: Names of the models that may be chosen, in the artifact's order; never empty.
-        scores: One per candidate, by name.
-        preference: What the caller pays for quality.
-        loads: Live load by model: predicted seconds × (requests in flight + 1) / weight, never below the penalty for recent
-            failures; the smaller the better. Infinite while the first request to a model is under way: what comes of it is
-            not known. 0 where there is no live state.
-        inflight: Requests in flight by model; 0 where nothing is known.
-        weights: Capacity by model at this moment, > 0: the profile's weight, less while it starts again after a failure. 1
-            where nothing is known.
+        candidates: Names of the models that may be chosen, in the order of the model folder; never empty.
+        scores: One score per candidate, by name.
+        preference: How quality is weighed against cost and time.
+        loads: Live load by model: predicted seconds · (requests in flight + 1) / weight. Smaller is better. It is at least
+            the penalty for recent failures, infinite while the first request to a model is under way, and 0 without live
+            state.
+        inflight: Requests in flight by model; 0 if unknown.
+        weights: Present capacity by model, above 0: the profile's weight, or less while the model recovers from a failure.
 
     >>> from router import Router
     >>> def cheapest(context: RoutingContext) -> list[str]:
@@ -243,7 +245,7 @@ class RoutingContext:
 
 
 class Strategy(Protocol):
-    """Ranks all candidates, best first, so that the fallback order comes free. A plain function fits.
+    """Ranks all candidates, best first; the ranking is also the fallback order. A plain function fits.
 
     >>> from router import Router
     >>> by_name: Strategy = lambda context: sorted(context.candidates)
@@ -265,13 +267,13 @@ class Encoder(Protocol):
     ...     def encode(self, texts, /):
     ...         return np.ones((len(texts), 1), np.float32)
     >>> encoder: Encoder = Even()
-    >>> encoder.encode(["a", "b"]).shape
+    >>> encoder.encode(["hello", "world"]).shape
     (2, 1)
     """
 
     @property
     def name(self) -> str:
-        """Which encoder this is."""
+        """Name of the encoder."""
         ...
 
     @property
@@ -280,5 +282,5 @@ class Encoder(Protocol):
         ...
 
     def encode(self, texts: Sequence[str], /) -> NDArray[np.float32]:
-        """Return an array of shape (len(texts), dim), rows of length one."""
+        """Return an array of shape (len(texts), dim), float32, rows of length one."""
         ...

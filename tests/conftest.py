@@ -5,15 +5,20 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from router import Router
-from router.artifacts import find_artifact
+from router.model_folder.load import find_model_folder
+
+# The time of one example depends on the machine, not on the code.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped folder, copied once: what replaces it meanwhile does not disturb."""
-    return Path(shutil.copytree(find_artifact(), tmp_path_factory.mktemp("shipped") / "model"))
+    return Path(shutil.copytree(find_model_folder(), tmp_path_factory.mktemp("shipped") / "model"))
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from router.config import read_config
+from router.config.read import read_config
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted(DOCS.glob("*.md"))

@@ -15,8 +15,8 @@ SCRIPT = "py:percent"
 MOST_CELLS = 25
 LONGEST_FUNCTION = 12
 NUMBER = re.compile(r"-?\d+\.\d+|-?\d+")
-# Eight-bit products are rounded differently by processors with and without instructions for them: shares of the 20 to 430
-# prompts that are shown differ by as much. Words may not.
+# Processors with and without 8-bit instructions round 8-bit products differently, so shares of 20 to 430 prompts may
+# differ a little. Words may not.
 TOLERANCE = {"rel": 0.1, "abs": 0.05}
 
 each = pytest.mark.parametrize("name", NAMES)
@@ -35,8 +35,8 @@ def shown(cell: nbformat.NotebookNode) -> str:
 @each
 def test_both_forms_have_the_same_cells(name: str) -> None:
     script = jupytext.read(NOTEBOOKS / f"{name}.py", fmt=SCRIPT)
-    told = [(cell.cell_type, cell.source) for cell in script.cells]
-    assert told == [(cell.cell_type, cell.source) for cell in read(name).cells]
+    kept = [(cell.cell_type, cell.source) for cell in script.cells]
+    assert kept == [(cell.cell_type, cell.source) for cell in read(name).cells]
 
 
 @each
@@ -52,13 +52,13 @@ def test_a_notebook_is_short_and_ends_with_its_claim(name: str) -> None:
 @each
 def test_it_shows_what_it_prints(name: str) -> None:
     notebook = read(name)
-    told = [shown(cell) for cell in notebook.cells if cell.cell_type == "code"]
+    kept = [shown(cell) for cell in notebook.cells if cell.cell_type == "code"]
     NotebookClient(notebook, timeout=900, kernel_name="python3", resources={"metadata": {"path": str(NOTEBOOKS)}}).execute()
-    for before, cell in zip(told, (cell for cell in notebook.cells if cell.cell_type == "code"), strict=True):
+    for before, cell in zip(kept, (cell for cell in notebook.cells if cell.cell_type == "code"), strict=True):
         now = shown(cell)
         assert NUMBER.sub("#", now).split() == NUMBER.sub("#", before).split(), cell.source
         figures = zip(NUMBER.findall(now), NUMBER.findall(before), strict=True)
-        assert all(float(found) == pytest.approx(float(kept), **TOLERANCE) for found, kept in figures), now
+        assert all(float(found) == pytest.approx(float(before_), **TOLERANCE) for found, before_ in figures), now
 
 
 def test_every_notebook_is_there_in_both_forms() -> None:

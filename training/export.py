@@ -1,4 +1,4 @@
-"""Write profiles as plain JSON that another gateway can read without any of this code."""
+"""Model profiles in, plain JSON out that another gateway can read without this package."""
 
 from __future__ import annotations
 
@@ -8,34 +8,36 @@ from pathlib import Path
 from typing import Any
 
 from router.types import ModelProfile
-from training.datasets import DatasetError
+from training.data.table import DatasetError
 
 FORMAT = "llm-router-profiles"
 VERSION = 1
 
 
 def export_profiles(profiles: Sequence[ModelProfile], *, source: Mapping[str, Any]) -> str:
-    """Return profiles as a JSON object, the same bytes for the same profiles; what is unknown is null or left out by task.
+    """Return profiles as a JSON object. The same profiles give the same bytes.
+
+    An unknown figure is null. An unknown figure of one task is left out.
 
     | key | meaning |
     |---|---|
-    | `format`, `version` | `llm-router-profiles`, 1; a key may be added within a version, none goes or changes its meaning |
-    | `source` | where the profiles come from, as given |
-    | `tasks` | every task that a model has a quality for, in the profiles' order |
-    | `models` | of each model, in the profiles' order: |
-    | … `name`, `provider` | texts; `provider` may be empty |
-    | … `input_usd_per_mtok`, `output_usd_per_mtok` | list price in USD per million tokens, or null |
-    | … `cost_usd`, `latency_s` | mean measured USD and seconds of one prompt, or null |
-    | … `context_window` | tokens, or null |
-    | … `capabilities` | texts in alphabetical order, such as `tools`, `vision` |
-    | … `output_tokens` | by task: mean length of an answer in tokens, where measured |
-    | … `quality` | by task: expected score `mean` in [0, 1], its `stderr`, `n` scored prompts behind it (0: inferred) |
-    | … `mean_quality` | plain mean of `quality` over the model's tasks, or null |
-    | … `source` | where the model's figures come from |
+    | `format`, `version` | `llm-router-profiles`, 1. Within a version keys may be added, but none is removed or changed. |
+    | `source` | origin of the profiles, as given. |
+    | `tasks` | every task that a model has a quality for, in the profiles' order. |
+    | `models` | an object for each model, in the profiles' order, with these keys: |
+    | … `name`, `provider` | texts. `provider` may be empty. |
+    | … `input_usd_per_mtok`, `output_usd_per_mtok` | list price in USD per million tokens, or null. |
+    | … `cost_usd`, `latency_s` | measured means for one prompt, in USD and in seconds, or null. |
+    | … `context_window` | tokens, or null. |
+    | … `capabilities` | texts in alphabetical order, such as `tools`, `vision`. |
+    | … `output_tokens` | by task: mean length of an answer in tokens. |
+    | … `quality` | by task: expected score `mean` in [0, 1], its `stderr`, and `n` scored prompts (0: inferred). |
+    | … `mean_quality` | unweighted mean of `quality` over the model's tasks, or null. |
+    | … `source` | origin of the model's figures. |
 
     Args:
-        profiles: The models.
-        source: What a reader should know of the origin, such as the training data and its date; plain JSON values.
+        profiles: The profile of each model.
+        source: Facts about the origin, such as the training data and its date, as plain JSON values.
     """
     tasks = list(dict.fromkeys(task for profile in profiles for task in profile.quality))
     document = {
@@ -49,10 +51,15 @@ def export_profiles(profiles: Sequence[ModelProfile], *, source: Mapping[str, An
 
 
 def write_profiles(out: Path, profiles: Sequence[ModelProfile], *, source: Mapping[str, Any]) -> None:
-    """Write what `export_profiles` returns to a file; an older one is replaced.
+    """Write the text of `export_profiles` to a file. An older file is replaced.
+
+    Args:
+        out: The file to write.
+        profiles: The profile of each model.
+        source: Facts about the origin.
 
     Raises:
-        DatasetError: If it cannot be written.
+        DatasetError: If the file cannot be written.
     """
     text = export_profiles(profiles, source=source)
     try:

@@ -1,4 +1,4 @@
-"""What an answer of the `openai` SDK says, which does not check what a server has put into it."""
+"""Take answers of the `openai` SDK, which does not validate the data of servers, and return replies and chunks."""
 
 from __future__ import annotations
 
@@ -11,66 +11,69 @@ from router.execution.failures import failure_in
 
 
 def read_reply(answer: object) -> Reply:
-    """Read a whole answer.
+    """Return the reply in a whole answer.
 
     Raises:
-        CallError: It is none: the SDK takes `{}`, a page of HTML and an error object for answers.
+        CallError: If it contains none. The SDK accepts `{}`, a page of HTML and an error object as answers.
     """
     choice = _first_choice(answer)
     message = getattr(choice, "message", None)
-    text, finish_reason = _text(getattr(message, "content", None)), _reason(choice)
+    text, finish_reason = _read_text(getattr(message, "content", None)), _read_finish_reason(choice)
     if finish_reason is None and not text and not getattr(message, "tool_calls", None):
-        raise _said_nothing(answer)
-    return Reply(text=text, finish_reason=finish_reason, usage=_usage(answer) or Usage(), raw=answer)
+        raise _make_failure(answer)
+    return Reply(text=text, finish_reason=finish_reason, usage=_read_usage(answer) or Usage(), raw=answer)
 
 
 def read_chunk(event: object) -> Chunk | None:
-    """Read an event of a stream; None where it says nothing, such as a first one with the role alone."""
-    choice, usage = _first_choice(event), _usage(event)
+    """Return the chunk in an event of a stream. None if the event is empty, such as a first one with the role only."""
+    choice, usage = _first_choice(event), _read_usage(event)
     delta = getattr(choice, "delta", None)
-    text, finish_reason = _text(getattr(delta, "content", None)), _reason(choice)
-    if not text and finish_reason is None and usage is None and not _says_more(delta):
+    text, finish_reason = _read_text(getattr(delta, "content", None)), _read_finish_reason(choice)
+    if not text and finish_reason is None and usage is None and not _has_other_content(delta):
         return None
     return Chunk(text=text, finish_reason=finish_reason, usage=usage, raw=event)
 
 
 def _first_choice(answer: object) -> object:
-    """Return the first choice, which is the answer where several were asked for; None where there is none."""
+    """Return the first of the choices, which is the answer even if several were requested. None if there is none."""
     choices = getattr(answer, "choices", None)
+    # A choice without an index counts as the first: some servers leave the index out.
     first = [choice for choice in choices if not getattr(choice, "index", 0)] if isinstance(choices, list) else []
     return first[0] if first else None
 
 
-def _said_nothing(answer: object) -> CallError:
+def _make_failure(answer: object) -> CallError:
     error = getattr(answer, "error", None)
     return failure_in(error) if error else CallError("transient", "the answer is malformed or has no choices")
 
 
-def _text(content: object) -> str:
-    """Return the text of a content: a string, or parts of which some are text."""
+def _read_text(content: object) -> str:
+    """Return the text of a content, which is a string or a list of parts. Parts without text are skipped."""
     if isinstance(content, list):
-        return "".join(_text(part.get("text")) for part in content if isinstance(part, Mapping))
+        return "".join(_read_text(part.get("text")) for part in content if isinstance(part, Mapping))
     return content if isinstance(content, str) else ""
 
 
-def _reason(choice: object) -> str | None:
+def _read_finish_reason(choice: object) -> str | None:
     reason = getattr(choice, "finish_reason", None)
     return reason if isinstance(reason, str) and reason else None
 
 
-def _says_more(delta: object) -> bool:
-    """Whether a delta has anything besides its role and a text, such as a tool call or reasoning."""
+def _has_other_content(delta: object) -> bool:
+    """Return whether a delta has anything besides its role and a text, such as a tool call or reasoning."""
     dump = getattr(delta, "model_dump", None)
+    # Warnings are off because pydantic warns about fields whose type a server got wrong.
     fields = {} if dump is None else dump(warnings=False)
     return any(value and (name not in ("role", "content") or isinstance(value, list)) for name, value in fields.items())
 
 
-def _usage(answer: object) -> Usage | None:
-    """Return what an answer says that it used; None where it says nothing of that."""
-    told = getattr(answer, "usage", None)
-    tokens = [getattr(told, name, None) for name in ("prompt_tokens", "completion_tokens")]
+def _read_usage(answer: object) -> Usage | None:
+    """Return the usage that an answer reports. None if it reports nothing."""
+    reported = getattr(answer, "usage", None)
+    tokens = [getattr(reported, name, None) for name in ("prompt_tokens", "completion_tokens")]
     input_tokens, output_tokens = (n if isinstance(n, int) and n >= 0 else None for n in tokens)
-    cost = getattr(told, "cost", None)  # not OpenAI's own, but that of many who speak its protocol
+    # OpenAI does not report a cost, but many other servers of its protocol do.
+    cost = getattr(reported, "cost", None)
     cost_usd = cost if isinstance(cost, int | float) and math.isfinite(cost) and cost >= 0 else None
     usage = Usage(input_tokens=input_tokens, output_tokens=output_tokens, cost_usd=cost_usd)
     return None if usage == Usage() else usage

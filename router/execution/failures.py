@@ -1,4 +1,4 @@
-"""Which class a failure belongs to, from what its exception or its error object tells."""
+"""Take an exception or an error object and return its failure class, its status and the wait that the server asked for."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CLASS_OF_STATUS: Mapping[int, FailureClass] = {
     425: "transient",
     429: "rate_limit",
 }
-# Where there is no status, such as in an error event of a stream; the first that occurs in code or type decides.
+# Used without a status, for example for an error event in a stream. The first entry found in code or type decides.
 _CLASS_OF_WORD: Mapping[str, FailureClass] = {
     "insufficient_quota": "auth",
     "rate_limit": "rate_limit",
@@ -35,7 +35,7 @@ _CLASS_OF_WORD: Mapping[str, FailureClass] = {
     "content_filter": "request",
     "invalid_request": "request",
 }
-# What servers say when the prompt is longer than the model's context window.
+# Phrases of servers for a prompt that is longer than the model's context window.
 _TOO_LONG = (
     "context length",
     "context_length",
@@ -53,22 +53,24 @@ _CONTENT_TOO_LARGE = 413
 
 
 def failure_of(error: Exception, *, wall_clock: Callable[[], float] = time.time) -> CallError:
-    """Tell what an exception of an HTTP client or an SDK means.
+    """Return the failure that an exception of an HTTP client or an SDK stands for.
 
-    It is known by its attributes, so that no client has to be imported: `status_code` or `response.status_code`,
-    `response.headers`, `body`, `code`, `type`. Its message is read but not passed on: servers repeat prompts and keys in it.
+    The exception is recognised by its attributes, so that no client has to be imported: `status_code` or
+    `response.status_code`, `response.headers`, `body`, `code`, `type`. Its message is read but not passed on, because
+    servers repeat prompts and keys in messages.
 
     Args:
-        error: What was raised.
+        error: The exception.
         wall_clock: Seconds since the epoch, for a Retry-After that is a date.
     """
     response = getattr(error, "response", None)
-    status = _status(getattr(error, "status_code", None), getattr(response, "status_code", None))
+    status = _find_status(getattr(error, "status_code", None), getattr(response, "status_code", None))
     words = [str(word) for word in (getattr(error, "code", None), getattr(error, "type", None)) if word]
     headers = getattr(response, "headers", None)
-    return _failure(
+    return _make_failure(
         type(error).__name__,
-        status=status if status is not None else _status(*words),
+        # Some servers put the status into the code of the error object.
+        status=status if status is not None else _find_status(*words),
         words=words,
         text=f"{error} {getattr(error, 'body', '')}",
         retry_after_s=_retry_after_s(headers, wall_clock) if isinstance(headers, Mapping) else None,
@@ -76,18 +78,19 @@ def failure_of(error: Exception, *, wall_clock: Callable[[], float] = time.time)
 
 
 def failure_in(body: object) -> CallError:
-    """Tell what the error object means that a server put into a body of status 200."""
+    """Return the failure that an error object in a body of status 200 stands for."""
     fields = body if isinstance(body, Mapping) else {}
     words = [str(fields[name]) for name in ("code", "type", "status") if fields.get(name)]
-    return _failure("error in the body", status=_status(*words), words=words, text=str(body), retry_after_s=None)
+    return _make_failure("error in the body", status=_find_status(*words), words=words, text=str(body), retry_after_s=None)
 
 
-def _failure(name: str, *, status: int | None, words: list[str], text: str, retry_after_s: float | None) -> CallError:
-    said = " ".join(words).lower()
-    kind = _class_of_words(said) if status is None else _class_of_status(status)
-    if "insufficient_quota" in said:
-        kind = "auth"  # an account without money, sent as 429: waiting a few seconds does not help
-    too_long = status == _CONTENT_TOO_LARGE or any(phrase in f"{said} {text}".lower() for phrase in _TOO_LONG)
+def _make_failure(name: str, *, status: int | None, words: list[str], text: str, retry_after_s: float | None) -> CallError:
+    codes = " ".join(words).lower()
+    kind = _class_of_words(codes) if status is None else _class_of_status(status)
+    if "insufficient_quota" in codes:
+        # An account without money. OpenAI sends 429 for it, but waiting a few seconds does not help.
+        kind = "auth"
+    too_long = status == _CONTENT_TOO_LARGE or any(phrase in f"{codes} {text}".lower() for phrase in _TOO_LONG)
     parts = [name, *([str(status)] if status is not None else []), *(f"({word})" for word in words[:1] if _is_plain(word))]
     return CallError(
         kind, " ".join(parts), status=status, retry_after_s=retry_after_s, too_long=kind == "request" and too_long
@@ -98,24 +101,25 @@ def _class_of_status(status: int) -> FailureClass:
     return _CLASS_OF_STATUS.get(status, "request" if 400 <= status < 500 else "transient")  # noqa: PLR2004 - HTTP's classes
 
 
-def _class_of_words(said: str) -> FailureClass:
-    return next((kind for word, kind in _CLASS_OF_WORD.items() if word in said), "transient")
+def _class_of_words(codes: str) -> FailureClass:
+    return next((kind for word, kind in _CLASS_OF_WORD.items() if word in codes), "transient")
 
 
-def _status(*values: object) -> int | None:
-    """Return the first value that is an HTTP status of a failure, as a number or in digits."""
+def _find_status(*values: object) -> int | None:
+    """Return the first value that is an HTTP status of a failure, given as a number or in digits."""
     numbers = (int(value) for value in values if isinstance(value, (int, str)) and str(value).isdecimal())
     return next((number for number in numbers if 400 <= number < 600), None)  # noqa: PLR2004 - HTTP's classes
 
 
 def _is_plain(word: str) -> bool:
-    """Whether a server's code is one that a programmer chose: no key and no prompt looks like that."""
+    """Return whether a server's code looks like an identifier in a program. No key and no prompt does."""
     return re.fullmatch("[a-z_]{1,40}", word) is not None
 
 
 def _retry_after_s(headers: Mapping[str, str], wall_clock: Callable[[], float]) -> float | None:
-    """Return the seconds that Retry-After asks for (RFC 9110, 10.2.3: seconds or a date), ≥ 0; None without one."""
+    """Return the seconds of Retry-After (RFC 9110, 10.2.3: seconds or a date), ≥ 0. None without the header."""
     lower = {str(name).lower(): value for name, value in headers.items()}
+    # The header in milliseconds, which OpenAI sends, is the more exact one.
     for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
             seconds = float(lower[name]) * unit_s

@@ -1,92 +1,172 @@
-"""Every number that a call obeys, and the budget of extra attempts that all calls share."""
+"""Limits of use: requests and tokens per minute for each model, and USD per period for all models together."""
 
 from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, fields
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 from router.errors import InputError
 
+OnSpent = Literal["refuse", "downgrade"]
+_DAY_S = 86_400.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CallPolicy:
-    """How long a call may take, and how often it may be tried.
+class RateLimit:
+    """Requests and tokens that a model accepts per minute.
 
     Attributes:
-        deadline_s: Seconds for everything: attempts, waits, and a stream to its last chunk.
-        connect_s: Seconds until a connection must stand.
-        first_token_s: Seconds until the first chunk of a stream.
-        chunk_s: Seconds between two chunks of a stream.
-        answer_s: Seconds for a whole answer (not a stream) while somebody else could still be asked. Without it a model
-            that never answers would use up the deadline, and as that counts against nobody, be asked again next time.
-        max_attempts: Attempts in all, over retries and fallbacks, ≥ 1.
-        extra_attempts: How many attempts beyond each call's first may be in flight at once, over all calls, ≥ 0; or
-        extra_attempts_share: this share of the calls in flight, ≥ 0, where that is more.
-        backoff_s: Before the first retry of the same endpoint: at random up to this; twice as long before each further
-            one, but at most
-        backoff_max_s: this.
+        requests_per_minute: Number of requests, ≥ 1. None: no limit. Exact over every 60 s (moving window).
+        tokens_per_minute: Number of tokens of prompts and answers together, ≥ 1. None: no limit. Measured over a sliding
+            window of two weighted minutes, which needs two numbers instead of one entry per token.
 
     >>> from router import Serving
-    >>> Serving(calls=CallPolicy(deadline_s=30, max_attempts=2)).calls.max_attempts
-    2
+    >>> Serving(limits={"gpt-5.5": RateLimit(requests_per_minute=60)}).limits["gpt-5.5"].requests_per_minute
+    60
     """
 
-    deadline_s: float = 120.0
-    connect_s: float = 5.0
-    first_token_s: float = 30.0
-    chunk_s: float = 20.0
-    answer_s: float = 90.0
-    max_attempts: int = 3
-    extra_attempts: int = 3
-    extra_attempts_share: float = 0.2
-    backoff_s: float = 0.5
-    backoff_max_s: float = 8.0
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            name, value = field.name, getattr(self, field.name)
-            kind, least = (int if isinstance(field.default, int) else (int, float)), 0 if name.startswith("extra_") else None
-            if not (isinstance(value, kind) and math.isfinite(value) and (value > 0 or value == least)):
-                rule = "a whole number" if kind is int else "a finite number"
-                sign = "not negative" if least == 0 else "positive"
-                raise InputError(f"{name} must be {rule}, {sign}, was {value!r}")
+        for name in ("requests_per_minute", "tokens_per_minute"):
+            value = getattr(self, name)
+            # bool is a subclass of int, but True is no count.
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+                raise InputError(f"{name} must be a whole number, at least 1, got {value!r}")
 
 
-class RetryBudget:
-    """Bounds the attempts beyond each call's first, so that a fleet in trouble is not asked ever more. Thread-safe.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpendCap:
+    """Most USD that may be spent in a period.
 
-    Args:
-        policy: `extra_attempts` and `extra_attempts_share`.
+    Attributes:
+        usd: Cap for any period of `window_s`, > 0.
+        window_s: Length of the period in seconds, > 0.
+        on_spent: `refuse`: refuse a call whose expected cost would exceed the cap. `downgrade`: call the models that still
+            fit instead, and refuse the call only if none fits.
+
+    >>> from router import Serving
+    >>> Serving(spend=SpendCap(usd=20, window_s=3600, on_spent="downgrade")).spend.usd
+    20
     """
 
-    def __init__(self, policy: CallPolicy) -> None:
-        self._least, self._share = policy.extra_attempts, policy.extra_attempts_share
-        # Reentrant: the garbage collector may end an abandoned stream in the middle of a locked section.
+    usd: float
+    window_s: float = _DAY_S
+    on_spent: OnSpent = "refuse"
+
+    def __post_init__(self) -> None:
+        for name in ("usd", "window_s"):
+            value = getattr(self, name)
+            if not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0):
+                raise InputError(f"{name} of a spend cap must be positive, got {value!r}")
+        if self.on_spent not in ("refuse", "downgrade"):
+            raise InputError(f"on_spent must be 'refuse' or 'downgrade', got {self.on_spent!r}")
+
+
+class RateLimiter:
+    """Admits requests within the limits of their model. Thread-safe. It counts in this process only.
+
+    Args:
+        limits: Limit of each model. A model that is missing has no limit.
+
+    Raises:
+        InputError: If the package `limits`, which does the counting, is not installed.
+    """
+
+    def __init__(self, limits: Mapping[str, RateLimit]) -> None:
+        try:
+            from limits import RateLimitItemPerMinute
+            from limits.storage import MemoryStorage
+            from limits.strategies import MovingWindowRateLimiter, SlidingWindowCounterRateLimiter
+        except ImportError as error:
+            raise InputError("rate limits need the package 'limits'; pip install 'contextual-llm-router[limits]'") from error
+        storage = MemoryStorage()
+        self._by_request, self._by_token = MovingWindowRateLimiter(storage), SlidingWindowCounterRateLimiter(storage)
+        # The two limits of a model share one storage. The namespaces keep their counters apart.
+        per_minute = RateLimitItemPerMinute
+        self._requests = {
+            m: per_minute(v.requests_per_minute, namespace="r") for m, v in limits.items() if v.requests_per_minute
+        }
+        self._tokens = {m: per_minute(v.tokens_per_minute, namespace="t") for m, v in limits.items() if v.tokens_per_minute}
+        # Reentrant: the garbage collector may end an abandoned stream while this thread holds the lock.
         self._lock = threading.RLock()
-        self._calls = self._extra = 0
 
-    @contextmanager
-    def call(self) -> Iterator[None]:
-        """Count a call as in flight."""
-        with self._lock:
-            self._calls += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._calls -= 1
+    def admit(self, model: str, *, tokens: int) -> bool:
+        """Count a request if both limits allow it, and return whether they do. Otherwise nothing is counted.
 
-    @contextmanager
-    def extra_attempt(self) -> Iterator[bool]:
-        """Tell whether one more attempt may begin, and count it as in flight if so."""
+        Args:
+            model: Name of the model.
+            tokens: Estimated tokens of prompt and answer together.
+        """
+        requests, by_token = self._requests.get(model), self._tokens.get(model)
+        if requests is None and by_token is None:
+            return True
         with self._lock:
-            granted = self._extra < max(self._least, math.floor(self._share * self._calls))
-            self._extra += granted
-        try:
-            yield granted
-        finally:
-            with self._lock:
-                self._extra -= granted
+            # Test the requests first and count them last, so that a request refused for its tokens counts nowhere.
+            if requests is not None and not self._by_request.test(requests, model):
+                return False
+            if by_token is not None and not self._by_token.hit(by_token, model, cost=max(1, tokens)):
+                return False
+            return requests is None or self._by_request.hit(requests, model)
+
+    def correct(self, model: str, *, more_tokens: int) -> None:
+        """Count tokens that a request used beyond its estimate. Saved tokens are not given back."""
+        by_token = self._tokens.get(model)
+        if by_token is not None and more_tokens > 0:
+            self._by_token.hit(by_token, model, cost=more_tokens)
+
+
+class SpendTracker:
+    """Keeps spending under a cap. Thread-safe. It counts in this process only.
+
+    Args:
+        cap: The cap.
+        clock: Seconds that never go back.
+
+    Attributes:
+        cap: The cap.
+    """
+
+    def __init__(self, cap: SpendCap, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.cap = cap
+        self._clock = clock
+        self._spent: deque[tuple[float, float]] = deque()  # time, USD; oldest first
+        self._total = self._reserved = 0.0
+        # Reentrant: the garbage collector may end an abandoned stream while this thread holds the lock.
+        self._lock = threading.RLock()
+
+    def remaining_usd(self) -> float:
+        """Return the USD that may still be spent now, without the reserved ones, ≥ 0."""
+        with self._lock:
+            return self._remaining()
+
+    def reserve(self, expected_usd: float) -> bool:
+        """Reserve an expected cost and return True if it fits. Every reservation must be settled."""
+        with self._lock:
+            if expected_usd > self._remaining():
+                return False
+            self._reserved += expected_usd
+            return True
+
+    def settle(self, expected_usd: float, actual_usd: float) -> None:
+        """Replace a reservation by the actual cost of the call, which is 0 if the call failed."""
+        with self._lock:
+            self._reserved = max(0.0, self._reserved - expected_usd)
+            if actual_usd > 0:
+                self._spent.append((self._clock(), actual_usd))
+                self._total += actual_usd
+
+    def _remaining(self) -> float:
+        oldest = self._clock() - self.cap.window_s
+        while self._spent and self._spent[0][0] <= oldest:
+            self._total -= self._spent.popleft()[1]
+        if not self._spent:
+            # Remove the rounding error that adding and subtracting leave behind.
+            self._total = 0.0
+        return max(0.0, self.cap.usd - self._total - self._reserved)

@@ -1,4 +1,4 @@
-"""Calls through the `openai` SDK, to every endpoint that speaks its protocol."""
+"""Take requests and return replies and chunks, through the `openai` SDK and any endpoint that speaks its protocol."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ OPENAI_URL = "https://api.openai.com/v1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where a model is served. Holds no key, only the name of the environment variable that does.
+    """Address of a model. It contains no key, only the name of an environment variable.
 
     Attributes:
-        base_url: Without `/chat/completions`.
-        key_env: Name of the environment variable with the key, read at every request; None where no key is needed.
-        model: What the server calls the model; None: as the router does.
-        stream_usage: Whether to ask for the usage at the end of a stream; some servers refuse the option.
+        base_url: URL without `/chat/completions`.
+        key_env: Name of the environment variable with the key, read at every request. None if no key is needed.
+        model: Name of the model at the server. None: the router's name.
+        stream_usage: Whether to request the usage at the end of a stream. Some servers refuse the option.
 
     >>> Endpoint(base_url="http://localhost:8000/v1", key_env=None, model="qwen3").model
     'qwen3'
@@ -45,17 +45,19 @@ class Endpoint:
 
 
 class OpenAIExecutor:
-    """Makes attempts through the SDK, whose own retries are off. Thread-safe; pickles, without its connections.
+    """Makes attempts through the SDK, whose own retries are off. Thread-safe. It pickles without its connections.
 
-    There is one client for each endpoint and event loop, made on first use and kept until it is closed here or its loop has
-    ended. Synchronous calls run on an event loop in a thread of the executor: a blocking read can be given a timeout, but
+    Each pair of endpoint and event loop has one client. It is created on first use and kept until `close` or `aclose`, or
+    until its loop has ended.
+
+    Synchronous calls run on an event loop in a thread of the executor. A blocking read can have a timeout, but it can have
     neither a deadline nor another timeout once the answer has begun.
 
     Args:
-        endpoints: By the name that requests call them by.
+        endpoints: Address of each endpoint, by the name that requests use.
 
     Raises:
-        InputError: The SDK is not installed.
+        InputError: If the SDK is not installed.
 
     >>> from router import Serving
     >>> local = OpenAIExecutor({"gpt-4.1-mini": Endpoint(base_url="http://localhost:8000/v1", key_env=None)})
@@ -64,7 +66,8 @@ class OpenAIExecutor:
 
     def __init__(self, endpoints: Mapping[str, Endpoint]) -> None:
         try:
-            import_module("openai")  # here, since it takes a second that no call's deadline should pay
+            # The import takes a second. It is done here, because later it would count against a call's deadline.
+            import_module("openai")
         except ImportError as error:
             raise InputError(
                 "OpenAIExecutor needs the package 'openai'; pip install 'contextual-llm-router[openai]'"
@@ -81,23 +84,23 @@ class OpenAIExecutor:
         return type(self), (self._endpoints,)
 
     def call(self, request: CallRequest, /) -> Reply | Iterator[Chunk]:
-        """See `Executor.call`; may be called from any thread, also one whose event loop is running."""
+        """Make an attempt. See `Executor.call`. Any thread may call it, also one whose event loop is running."""
         if request.stream:
             return self._iterate(request)
         return self._portal.run(self._answer(request))
 
     async def acall(self, request: CallRequest, /) -> Reply | AsyncIterator[Chunk]:
-        """See `AsyncExecutor.acall`."""
+        """Make an attempt. See `AsyncExecutor.acall`."""
         return self._stream(request) if request.stream else await self._answer(request)
 
     def close(self) -> None:
-        """Close the clients of synchronous calls. Calls under way fail; later ones make new clients."""
+        """Close the clients of synchronous calls. Calls in flight fail, later calls create new clients."""
         if self._portal.is_open():
             self._portal.run(self.aclose())
             self._portal.close()
 
     async def aclose(self) -> None:
-        """Close the clients of the running event loop, best before it ends. Calls under way fail."""
+        """Close the clients of the running event loop. Call it before the loop ends. Calls in flight fail."""
         with self._lock:
             clients = self._clients.pop(asyncio.get_running_loop(), {})
         for client in clients.values():
@@ -107,8 +110,9 @@ class OpenAIExecutor:
         try:
             async with asyncio.timeout(request.timeout_s):
                 answer = await self._create(request)
-        except Exception as error:  # noqa: BLE001 - whatever the SDK leaks, the attempt has failed
-            raise _translated(error, request.timeout_s) from None  # the SDK's error may repeat prompt and key
+        except Exception as error:  # noqa: BLE001 - whatever leaves the SDK, the attempt has failed
+            # `from None`, because the SDK's error may contain the prompt and the key.
+            raise _translate(error, request.timeout_s) from None
         return read_reply(answer)
 
     async def _stream(self, request: CallRequest) -> AsyncGenerator[Chunk, None]:
@@ -120,8 +124,8 @@ class OpenAIExecutor:
                 try:
                     async with asyncio.timeout(within_s):
                         chunk = await anext(chunks, None)
-                except Exception as error:  # noqa: BLE001 - as above
-                    raise _translated(error, within_s) from None
+                except Exception as error:  # noqa: BLE001 - whatever leaves the SDK, the attempt has failed
+                    raise _translate(error, within_s) from None
                 if chunk is None:
                     return
                 yield chunk
@@ -135,6 +139,7 @@ class OpenAIExecutor:
                     yield chunk
 
     def _iterate(self, request: CallRequest) -> Iterator[Chunk]:
+        """Yield the chunks of an asynchronous stream to a synchronous caller."""
         chunks = self._stream(request)
 
         async def step() -> Chunk | None:
@@ -147,16 +152,18 @@ class OpenAIExecutor:
             while (chunk := self._portal.run(step())) is not None:
                 yield chunk
         finally:
+            # Not run(): this may be the garbage collector, which must not wait for the loop.
             self._portal.start(end())
 
     async def _create(self, request: CallRequest) -> object:
-        """Send the request; the answer, or its head where it is a stream."""
+        """Send the request and return the answer. For a stream the answer is not complete yet."""
         from openai import Timeout
 
         endpoint = self._endpoints.get(request.endpoint)
         if endpoint is None:
             raise InputError(f"endpoint {request.endpoint!r} is unknown; known: {', '.join(self._endpoints)}")
         options: dict[str, Any] = dict(request.options)
+        # The key goes into each request, because a client outlives a change of the environment variable.
         options["extra_headers"] = {**(options.get("extra_headers") or {}), "Authorization": _authorization(endpoint)}
         if request.stream and endpoint.stream_usage:
             options.setdefault("stream_options", {"include_usage": True})
@@ -169,7 +176,8 @@ class OpenAIExecutor:
                 timeout=Timeout(request.timeout_s, connect=request.connect_timeout_s),
                 **options,
             )
-        except TypeError as error:  # of the signature: nothing has been sent
+        except TypeError as error:
+            # The arguments do not fit the signature: nothing has been sent.
             raise InputError(f"options must be arguments of the SDK's chat.completions.create(): {error}") from error
         answer: object = await pending
         return answer
@@ -188,14 +196,14 @@ class OpenAIExecutor:
 def _make_client(endpoint: Endpoint) -> AsyncOpenAI:
     from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Omit
 
-    # What the environment says of an organization at OpenAI is nobody else's business.
+    # The SDK reads the user's organization at OpenAI from the environment. No other server should receive it.
     elsewhere: dict[str, Any] = {"OpenAI-Organization": Omit(), "OpenAI-Project": Omit()}
     return AsyncOpenAI(
         base_url=endpoint.base_url,
         api_key="read from the environment at every request",
         max_retries=0,
         default_headers=None if endpoint.base_url == OPENAI_URL else elsewhere,
-        # The SDK's own default closes itself when it is dropped, on whatever loop is running then.
+        # The SDK's default client closes itself when it is dropped, on whatever loop is running then.
         http_client=DefaultAsyncHttpxClient(),
     )
 
@@ -204,19 +212,21 @@ def _authorization(endpoint: Endpoint) -> str:
     if endpoint.key_env is None:
         return "Bearer none"
     key = os.environ.get(endpoint.key_env, "").strip()
+    # Other characters cannot stand in a header. httpx would raise an error that contains the key.
     if not (key and key.isascii() and key.isprintable()):
         raise CallError("auth", f"the environment variable {endpoint.key_env} holds no key")
     return f"Bearer {key}"
 
 
-def _translated(error: Exception, within_s: float) -> RouterError:
-    """Tell what an exception out of the SDK means, without its message."""
+def _translate(error: Exception, within_s: float) -> RouterError:
+    """Return the failure that an exception of the SDK stands for, without its message."""
     if isinstance(error, RouterError):
         return error
     if isinstance(error, TimeoutError):
         return CallError("transient", f"nothing came within {within_s:.3g} s")
     if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
         return CallError("transient", f"the answer is malformed ({type(error).__name__})")
+    # After the decoding errors, which are ValueErrors too.
     if isinstance(error, ValueError | TypeError):
         return CallError("request", f"the request cannot be written as JSON ({type(error).__name__})")
     return failure_of(error)

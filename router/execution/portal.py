@@ -1,4 +1,4 @@
-"""Coroutines for threads that have no event loop: one loop in a thread of its own, started on first use."""
+"""Run coroutines for threads without an event loop: one loop in one thread, started on first use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ _T = TypeVar("_T")
 
 
 class Portal:
-    """Runs coroutines on its event loop for any thread. Thread-safe; starts anew after a fork, which no thread survives."""
+    """Runs coroutines of any thread on its own event loop.
+
+    Thread-safe. It starts a new thread after a fork, because no thread survives one.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -21,15 +24,17 @@ class Portal:
         self._stop: asyncio.Event | None = None
 
     def run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
-        """Run a coroutine and wait for it; leaving the wait by an exception, such as an interrupt, cancels it."""
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._started())
+        """Run a coroutine and wait for its result. An exception during the wait, such as an interrupt, cancels it."""
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._start_loop())
         try:
             return future.result()
         finally:
-            future.cancel()  # does nothing where it is done
+            # After an interrupt the coroutine must not go on. If it is done, this does nothing.
+            future.cancel()
 
     def start(self, coroutine: Coroutine[Any, Any, object]) -> None:
-        """Run a coroutine without waiting for it; never blocks, so that a garbage collector in any thread may call it."""
+        """Run a coroutine without waiting. It never blocks, so that a garbage collector in any thread may call it."""
+        # No lock here: the thread that runs the garbage collector may hold it already.
         loop, thread = self._loop, self._thread
         if loop is None or thread is None or not thread.is_alive():
             coroutine.close()
@@ -37,11 +42,11 @@ class Portal:
         asyncio.run_coroutine_threadsafe(coroutine, loop)
 
     def is_open(self) -> bool:
-        """Whether its thread runs."""
+        """Return whether the thread runs."""
         return self._thread is not None and self._thread.is_alive()
 
     def close(self) -> None:
-        """Cancel what still runs, close the loop and end its thread; the next `run` starts another."""
+        """Cancel all running coroutines, close the loop and end the thread. The next `run` starts another thread."""
         with self._lock:
             thread, loop, stop = self._thread, self._loop, self._stop
             self._thread = self._loop = self._stop = None
@@ -49,10 +54,12 @@ class Portal:
             loop.call_soon_threadsafe(stop.set)
             thread.join()
 
-    def _started(self) -> asyncio.AbstractEventLoop:
+    def _start_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the loop, and start its thread before if necessary."""
         with self._lock:
             if self._loop is None or self._thread is None or not self._thread.is_alive():
                 started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+                # A daemon, so that a program that never calls close() can still end.
                 self._thread = threading.Thread(target=_serve, args=(started,), name="llm-router-calls", daemon=True)
                 self._thread.start()
                 self._loop, self._stop = started.result()
@@ -60,9 +67,10 @@ class Portal:
 
 
 def _serve(started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]]) -> None:
-    async def until_stopped() -> None:
+    async def run_until_stopped() -> None:
         stop = asyncio.Event()
         started.set_result((asyncio.get_running_loop(), stop))
         await stop.wait()
 
-    asyncio.run(until_stopped())
+    # At its end asyncio.run() cancels every task that is left, which is how close() cancels them.
+    asyncio.run(run_until_stopped())

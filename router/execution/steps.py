@@ -1,4 +1,4 @@
-"""What a plan says has to be done, and what it is told of it."""
+"""The protocol between a plan and its driver: the plan yields commands, the driver sends back their outcomes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from router.errors import CallError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """Make an attempt; send its reply, its first chunk, its failure, or None where a stream ends without a chunk.
+    """Make an attempt. Send back its reply, its first chunk or its failure. Send None if a stream ends without a chunk.
 
     Attributes:
-        request: What to ask.
-        within_s: Seconds until that must be known.
+        request: The attempt to make.
+        within_s: Seconds until the outcome must be known.
     """
 
     request: CallRequest
@@ -24,10 +24,10 @@ class Ask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
-    """Wait; send None.
+    """Wait, then send back None.
 
     Attributes:
-        seconds: How long.
+        seconds: How long to wait.
     """
 
     seconds: float
@@ -35,10 +35,10 @@ class Pause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class More:
-    """Hand over the chunk that was sent last; then send the next one, the failure, or None at the end of the stream.
+    """Give the last chunk to the caller. Then send back the next chunk, the failure, or None at the end of the stream.
 
     Attributes:
-        within_s: Seconds until that must be known.
+        within_s: Seconds until the outcome must be known.
     """
 
     within_s: float
@@ -47,3 +47,12 @@ class More:
 Command = Ask | Pause | More
 Outcome = Reply | Chunk | CallError | None
 Plan = Generator[Command, Outcome, Completion]
+
+
+def advance(plan: Plan, outcome: Outcome) -> Command | Completion:
+    """Send an outcome to a plan and return its next command, or the completion at its end. The first outcome is None."""
+    try:
+        return plan.send(outcome)
+    except StopIteration as end:
+        completion: Completion = end.value
+        return completion

@@ -1,4 +1,7 @@
-"""Whether an endpoint may be asked: a circuit breaker with one probe, and the cooldowns that a server asks for."""
+"""Take the ends of an endpoint's calls and decide whether it accepts another one.
+
+A circuit breaker with one probe handles failures. Cooldowns handle rate limits and refused keys.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +16,18 @@ from router.types import FailureClass
 
 BreakerState = Literal["closed", "open", "half-open", "slow-start"]
 _WINDOW_SLOTS = 60
+# 2.0 ** 1024 would raise an OverflowError, and every bound is reached long before 64 doublings.
+_MOST_DOUBLINGS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
-    """Under which circumstances a call was let through; what its end means depends on them.
+    """Circumstances under which a call was admitted. They decide how its end counts.
 
     Attributes:
-        at: When, by the owner's clock.
-        era: How often the breaker had opened or closed by then.
-        probe: Whether the call is the one that decides whether the breaker closes.
+        at: Time of the admission, by the owner's clock.
+        era: How often the breaker had opened or closed before.
+        probe: Whether this call decides whether the breaker closes.
     """
 
     at: float
@@ -31,19 +36,17 @@ class Admission:
 
 
 class CircuitBreaker:
-    """Opens on transient failures, lets one probe through after a cooldown, and closes when that succeeds.
+    """Opens on transient failures, admits one probe after a cooldown, and closes when the probe succeeds.
 
-    Apart from that, a rate limit and a refused key hold every call back for a time. Not thread-safe: its owner locks.
+    Independently of that, a rate limit and a refused key block every call for a time. Not thread-safe: its owner locks.
 
     Args:
-        policy: The numbers.
-        rng: For the jitter of cooldowns.
-        may_trip: False for an endpoint that has no other to take its place; rate limits and refused keys hold it back all
-            the same.
+        policy: Thresholds and cooldowns.
+        rng: Source of the jitter of cooldowns.
+        may_trip: False for an endpoint that no other can replace. Rate limits and refused keys block it all the same.
 
     Attributes:
-        blocked_until: The first time at which a call may be let through, all cooldowns considered; infinite while the
-            probe is out.
+        blocked_until: First time at which a call may be admitted, after all cooldowns. Infinite while the probe is out.
     """
 
     __slots__ = (
@@ -74,29 +77,30 @@ class CircuitBreaker:
         self._failing_since = -math.inf
         self._open_until = self._limited_until = self._barred_until = self.blocked_until = -math.inf
 
-    def held(self, now: float) -> bool:
-        """Whether a rate limit or a refused key holds calls back; nothing overrules that."""
+    def is_held(self, now: float) -> bool:
+        """Return whether a rate limit or a refused key blocks calls. Nothing overrules that."""
         return now < self._limited_until or now < self._barred_until
 
-    def tripped(self, now: float) -> bool:
-        """Whether failures hold calls back: the breaker is open, or half-open with its probe out."""
+    def is_tripped(self, now: float) -> bool:
+        """Return whether failures block calls: the breaker is open, or half-open with its probe out."""
         return self._is_open and (now < self._open_until or self._probe_out)
 
     def retry_at(self, now: float) -> float | None:
-        """Return when a cooldown ends; None without one, and while the end of a probe is waited for."""
-        at = self._cool_at()
+        """Return when the cooldown ends. None without a cooldown, and while the probe is out."""
+        at = self._cooldown_end()
         return at if at > now else None
 
     def state(self, now: float) -> BreakerState:
-        """Return the state; `open` also while a rate limit or a refused key holds calls back."""
-        if self.held(now):
+        """Return the state, which is `open` also while a rate limit or a refused key blocks calls."""
+        # For a caller it makes no difference why an endpoint is blocked.
+        if self.is_held(now):
             return "open"
         if self._is_open:
             return "open" if now < self._open_until else "half-open"
         return "slow-start" if self.capacity(now) < 1 else "closed"
 
     def capacity(self, now: float) -> float:
-        """Return the share of its weight, in (0, 1], that the endpoint is trusted with: less than 1 in its slow start."""
+        """Return the usable share of the endpoint's weight, in (0, 1]. It is below 1 during a slow start."""
         if self._slow_since is None:
             return 1.0
         grown = max(0.0, now - self._slow_since) / self._policy.slow_start_s
@@ -104,10 +108,16 @@ class CircuitBreaker:
         return min(1.0, first + (1 - first) * grown)
 
     def admit(self, now: float, *, ignore_trip: bool = False) -> Admission | None:
-        """Let a call through, as the probe where one is due; None where it has to be held back."""
-        if self.held(now) or (self.tripped(now) and not ignore_trip):
+        """Admit a call, as the probe if one is due. None if calls are blocked.
+
+        Args:
+            now: Time by the owner's clock.
+            ignore_trip: Whether to admit the call although the breaker is open.
+        """
+        if self.is_held(now) or (self.is_tripped(now) and not ignore_trip):
             return None
-        probe = self._is_open and not self.tripped(now)
+        # A call that ignores the trip is the probe too, if one is due. Otherwise its end would decide nothing.
+        probe = self._is_open and not self.is_tripped(now)
         if probe:
             self._probe_out = True
             self.blocked_until = math.inf
@@ -116,35 +126,46 @@ class CircuitBreaker:
     def record(
         self, admission: Admission, failure: FailureClass | None, now: float, *, retry_after_s: float | None = None
     ) -> None:
-        """Learn how an admitted call ended, once for each; `failure` None: it succeeded.
+        """Count the end of an admitted call, once for each admission.
 
-        Trips are decided by the calls let through since the breaker last opened or closed, and while it is not closed by
-        its probe alone: what was asked before tells nothing of now. A request at fault and a caller who left decide nothing.
+        Only calls admitted since the breaker last opened or closed decide about a trip. While it is not closed, only the
+        probe decides, because earlier calls show nothing about the present. Failures of class `request` and `cancelled`
+        decide nothing.
+
+        Args:
+            admission: Result of `admit`.
+            failure: Class of the failure. None if the call succeeded.
+            now: Time by the owner's clock.
+            retry_after_s: Wait that the server asked for. Used for a `rate_limit` only.
         """
+        # However the probe ended, another one may go out: a cancelled probe must not block the endpoint for ever.
         if admission.probe:
             self._probe_out = False
         match failure:
             case None:
-                self._succeeded(admission, now)
+                self._count_success(admission, now)
             case "transient":
-                self._failed(admission, now)
+                self._count_failure(admission, now)
             case "rate_limit":
                 self._limit(admission, now, retry_after_s)
             case "auth":
                 self._barred_until = now + self._policy.auth_cooldown_s
-        self.blocked_until = math.inf if self._probe_out else self._cool_at()
+        # One number, kept up to date here, lets the live state skip healthy endpoints with one comparison.
+        self.blocked_until = math.inf if self._probe_out else self._cooldown_end()
 
-    def _succeeded(self, admission: Admission, now: float) -> None:
+    def _count_success(self, admission: Admission, now: float) -> None:
+        # A call that was already out when the limit came does not show that the limit is over.
         if admission.at >= self._limited_until:
             self._limits = 0
         if admission.probe:
             self._close(now)
         elif self._counts(admission):
-            if admission.at >= self._failing_since:  # what was asked before it began to fail tells nothing of now
+            # A success requested before the first failure in the row does not interrupt the row.
+            if admission.at >= self._failing_since:
                 self._consecutive = 0
             self._window.add(now, failed=False)
 
-    def _failed(self, admission: Admission, now: float) -> None:
+    def _count_failure(self, admission: Admission, now: float) -> None:
         if admission.probe:
             self._trip(now)
         elif self._counts(admission):
@@ -155,7 +176,7 @@ class CircuitBreaker:
             if self._may_trip and self._is_failing():
                 self._trip(now)
 
-    def _cool_at(self) -> float:
+    def _cooldown_end(self) -> float:
         return max(self._open_until, self._limited_until, self._barred_until)
 
     def _counts(self, admission: Admission) -> bool:
@@ -168,10 +189,11 @@ class CircuitBreaker:
         return window.calls >= policy.trip_window_calls and window.failures >= policy.trip_failure_share * window.calls
 
     def _trip(self, now: float) -> None:
-        stayed_well = self._slow_since is not None and self.capacity(now) >= 1
-        self._trips = 1 if stayed_well else self._trips + 1
+        # Only a finished slow start counts as a recovery. A trip during one continues the row of trips.
+        recovered = self._slow_since is not None and self.capacity(now) >= 1
+        self._trips = 1 if recovered else self._trips + 1
         self._is_open, self._slow_since = True, None
-        self._open_until = now + self._jittered(min(self._policy.cooldown_s * self._trips, self._policy.cooldown_max_s))
+        self._open_until = now + self._add_jitter(min(self._policy.cooldown_s * self._trips, self._policy.cooldown_max_s))
         self._begin_era()
 
     def _close(self, now: float) -> None:
@@ -179,40 +201,46 @@ class CircuitBreaker:
         self._begin_era()
 
     def _begin_era(self) -> None:
+        # Calls that are still in flight keep the old number. This is how record() recognises them.
         self._era += 1
         self._consecutive = 0
         self._window.clear()
 
     def _limit(self, admission: Admission, now: float, retry_after_s: float | None) -> None:
         policy = self._policy
-        # Calls that were out together when the limit struck are one refusal, not many in a row.
+        # Calls that were out together when the limit came are one refusal, not several in a row.
         if admission.at >= self._limited_until:
             self._limits += 1
         if retry_after_s is not None and 0 < retry_after_s < math.inf:
-            # The jitter only adds: coming back before the server said would earn the next refusal.
+            # Jitter only adds here: a call before the time that the server named would be refused again.
             cooldown_s = min(retry_after_s, policy.rate_limit_cooldown_max_s) * self._rng.uniform(1, 1 + policy.jitter_share)
         else:
-            doubled_s = policy.rate_limit_cooldown_s * 2.0 ** min(max(self._limits - 1, 0), 64)
-            cooldown_s = self._jittered(min(doubled_s, policy.rate_limit_cooldown_max_s))
+            doubled_s = policy.rate_limit_cooldown_s * 2.0 ** min(max(self._limits - 1, 0), _MOST_DOUBLINGS)
+            cooldown_s = self._add_jitter(min(doubled_s, policy.rate_limit_cooldown_max_s))
+        # Never shorten a cooldown: an earlier reply of the server may have asked for more.
         self._limited_until = max(self._limited_until, now + cooldown_s)
 
-    def _jittered(self, seconds: float) -> float:
+    def _add_jitter(self, seconds: float) -> float:
         share = self._policy.jitter_share
         return seconds * self._rng.uniform(1 - share, 1 + share)
 
 
 class _FailureWindow:
-    """Calls and failures of the last seconds, in a bounded number of slots: their age is known to 1/60 of the span."""
+    """Number of calls and failures in the last seconds.
+
+    Calls are counted in 60 slots, which bounds the memory. Their age is therefore known to 1/60 of the span.
+    """
 
     __slots__ = ("_slot_s", "_slots", "calls", "failures")
 
     def __init__(self, span_s: float) -> None:
         self._slot_s = span_s / _WINDOW_SLOTS
-        self._slots: deque[tuple[int, int, int]] = deque()
+        self._slots: deque[tuple[int, int, int]] = deque()  # number of the slot, calls, failures; oldest first
         self.calls = self.failures = 0
 
     def add(self, now: float, *, failed: bool) -> None:
-        """Count a call, and forget those whose slot has left the span."""
+        """Count a call, and forget the calls whose slot has left the span."""
+        # Slots are numbered from the clock's zero, so that a period without calls needs no empty slots.
         slot = math.floor(now / self._slot_s)
         while self._slots and self._slots[0][0] <= slot - _WINDOW_SLOTS:
             _, calls, failures = self._slots.popleft()
@@ -222,6 +250,6 @@ class _FailureWindow:
         self.calls, self.failures = self.calls + 1, self.failures + failed
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget all calls."""
         self._slots.clear()
         self.calls = self.failures = 0

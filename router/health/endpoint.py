@@ -1,4 +1,4 @@
-"""What is kept of one endpoint: its count in flight, its latency, its breaker and its penalty."""
+"""Take the results of one endpoint's calls and report its load, latency, penalty and breaker state."""
 
 from __future__ import annotations
 
@@ -9,31 +9,33 @@ from typing import Final, get_args
 
 from router.health.breaker import Admission, BreakerState, CircuitBreaker
 from router.health.histogram import LogHistogram
-from router.health.latency import TYPICAL_OUTPUT_TOKENS, Fleet, LatencyEstimate
+from router.health.latency import TYPICAL_OUTPUT_TOKENS, LatencyEstimate, PaceSummary
 from router.health.policy import HealthPolicy
 from router.types import FailureClass
 
 FAILURE_CLASSES: Final[tuple[FailureClass, ...]] = get_args(FailureClass)
+# A faulty request or a caller who left says nothing about the endpoint.
 _PENALISED: Final = frozenset({"transient", "rate_limit", "auth"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointHealth:
-    """What was known of one endpoint at one moment.
+    """State of one endpoint at one moment.
 
     Attributes:
-        name: Its name.
-        state: `closed`: as usual. `open`: cooling down after a trip, a rate limit or a refused key. `half-open`: one probe
-            decides. `slow-start`: trusted with less than its weight for a while.
-        retry_at: When its cooldown ends, by the clock of the live state; None without one.
-        inflight: Requests under way.
-        completed: Requests that succeeded.
-        failures: Requests that did not, by class; every class is there.
-        predicted_s: Seconds that a typical answer (300 tokens) would take now; the fleet's where nothing is known.
-        ttft_s: Seconds to the first token by the last sample's estimate; None before the first sample, and so
-        s_per_token: the seconds for each output token.
-        latencies: Seconds of all its answers, whatever their length; can be merged with those of other endpoints.
-        penalty_s: What its load does not go below after a failure; 0 without one.
+        name: Name of the endpoint.
+        state: `closed`: normal. `open`: cooling down after a trip, a rate limit or a refused key. `half-open`: one probe
+            decides. `slow-start`: recovering with less than its full weight.
+        retry_at: End of the cooldown, by the clock of the live state. None without a cooldown.
+        inflight: Number of requests in flight.
+        completed: Number of requests that succeeded.
+        failures: Number of failed requests by class. Every class is present.
+        predicted_s: Seconds that a typical answer (300 tokens) would take now. The median of the other endpoints if this one
+            has not answered yet.
+        ttft_s: Estimated seconds to the first token, at the last sample. None before the first sample.
+        s_per_token: Estimated seconds per output token, at the last sample. None before the first sample.
+        latencies: Seconds of all answers, whatever their length. It can be merged with those of other endpoints.
+        penalty_s: Lower bound of the load after a failure. 0 without a recent one.
     """
 
     name: str
@@ -50,28 +52,28 @@ class EndpointHealth:
 
     @property
     def p50_s(self) -> float | None:
-        """Median seconds of its answers, off by at most 1 %; None before the first."""
+        """Median seconds of the answers, within 1 %. None before the first answer."""
         return self.latencies.quantile(0.5)
 
     @property
     def p95_s(self) -> float | None:
-        """The 95th percentile, likewise."""
+        """95th percentile of the answers' seconds, within 1 %. None before the first answer."""
         return self.latencies.quantile(0.95)
 
     @property
     def p99_s(self) -> float | None:
-        """The 99th percentile, likewise."""
+        """99th percentile of the answers' seconds, within 1 %. None before the first answer."""
         return self.latencies.quantile(0.99)
 
 
 class EndpointState:
-    """One endpoint's counts and estimates. Not thread-safe: the live state locks.
+    """Counts and estimates of one endpoint. Not thread-safe: the live state locks.
 
     Args:
-        name: Its name.
-        weight: Its capacity, > 0.
-        policy: The numbers.
-        breaker: Its own.
+        name: Name of the endpoint.
+        weight: Capacity, > 0.
+        policy: Thresholds and time constants.
+        breaker: The endpoint's own breaker.
     """
 
     __slots__ = (
@@ -96,33 +98,43 @@ class EndpointState:
         self._penalty_s = self._penalised_at = 0.0
 
     def is_being_tried(self) -> bool:
-        """Whether the request that will give the first sample is under way."""
+        """Return whether the request that will give the first sample is in flight."""
         return self.inflight > 0 and self.latency.pace is None
 
     def weight(self, now: float) -> float:
         """Return the capacity at this moment, > 0."""
         return self._weight * self.breaker.capacity(now)
 
-    def load(self, output_tokens: float, now: float, fleet: Fleet) -> float:
-        """Return predicted seconds × (in flight + 1) / weight, never below the penalty; infinite while it is first tried."""
+    def load(self, output_tokens: float, now: float, pace_summary: PaceSummary) -> float:
+        """Return predicted seconds × (in flight + 1) / weight, but at least the penalty.
+
+        The load is infinite while the endpoint is tried for the first time.
+        """
         if self.is_being_tried():
             return math.inf
-        busy_s = self.latency.predicted_s(output_tokens, now, fleet) * (self.inflight + 1) / self.weight(now)
+        busy_s = self.latency.predicted_s(output_tokens, now, pace_summary) * (self.inflight + 1) / self.weight(now)
+        # Most endpoints never failed. They skip the computation, which runs for every candidate.
         return max(busy_s, self.penalty_s(now)) if self._penalty_s else busy_s
 
     def penalty_s(self, now: float) -> float:
-        """Return what is left of the penalty for the last failure, ≥ 0."""
+        """Return the rest of the penalty for the last failure, ≥ 0."""
         age = max(0.0, now - self._penalised_at) / self._policy.penalty_decay_s
         return self._penalty_s * max(0.0, 1 - age)
 
     def succeeded(
-        self, admission: Admission, now: float, fleet: Fleet, *, first_token_at: float | None, output_tokens: int | None
+        self,
+        admission: Admission,
+        now: float,
+        pace_summary: PaceSummary,
+        *,
+        first_token_at: float | None,
+        output_tokens: int | None,
     ) -> None:
-        """Count an answer and learn from what it took."""
+        """Count an answer and update the latency estimate."""
         self._completed += 1
         self.breaker.record(admission, None, now)
         seconds = now - admission.at
-        # A clock that went back tells nothing of the endpoint.
+        # If the clock went back, the difference says nothing about the endpoint.
         if not 0 <= seconds < math.inf:
             return
         self._latencies.add(seconds)
@@ -131,21 +143,29 @@ class EndpointState:
             first_token_s=None if first_token_at is None else first_token_at - admission.at,
             output_tokens=output_tokens,
             now=now,
-            decay_s=fleet.decay_s,
+            decay_s=pace_summary.decay_s,
         )
 
     def failed(
-        self, admission: Admission, kind: FailureClass, now: float, fleet: Fleet, *, retry_after_s: float | None
+        self,
+        admission: Admission,
+        kind: FailureClass,
+        now: float,
+        pace_summary: PaceSummary,
+        *,
+        retry_after_s: float | None,
     ) -> None:
-        """Count a failure; unless the request is at fault or the caller left, the load gets a penalty."""
+        """Count a failure, and penalise the load unless the request or the caller caused it."""
+        # The time of a failure is no latency: a quick refusal must not make the endpoint look fast.
         self._failures[kind] += 1
         self.breaker.record(admission, kind, now, retry_after_s=retry_after_s)
         if kind in _PENALISED:
-            self._penalty_s = max(self._policy.penalty_medians * fleet.median_s, self._policy.penalty_min_s)
+            # In medians, so that the penalty outweighs the load of any normal endpoint, whether answers take 1 s or 60 s.
+            self._penalty_s = max(self._policy.penalty_medians * pace_summary.median_s, self._policy.penalty_min_s)
             self._penalised_at = now
 
-    def health(self, now: float, fleet: Fleet) -> EndpointHealth:
-        """Return all of it as values that change no more."""
+    def health(self, now: float, pace_summary: PaceSummary) -> EndpointHealth:
+        """Return a copy of the state that does not change any more."""
         pace = self.latency.pace
         return EndpointHealth(
             name=self.name,
@@ -154,7 +174,7 @@ class EndpointState:
             inflight=self.inflight,
             completed=self._completed,
             failures=dict(self._failures),
-            predicted_s=self.latency.predicted_s(TYPICAL_OUTPUT_TOKENS, now, fleet),
+            predicted_s=self.latency.predicted_s(TYPICAL_OUTPUT_TOKENS, now, pace_summary),
             ttft_s=None if pace is None else pace.first_token_s,
             s_per_token=None if pace is None else pace.per_token_s,
             latencies=self._latencies.copy(),

@@ -1,4 +1,4 @@
-"""The live state of every endpoint: how busy it is, how fast, and whether it may be asked now."""
+"""Take reports of requests and report how busy and how fast each endpoint is, and whether it is available now."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from typing import Final, Self
 from router.errors import InputError
 from router.health.breaker import Admission, CircuitBreaker
 from router.health.endpoint import FAILURE_CLASSES, EndpointHealth, EndpointState
-from router.health.latency import TYPICAL_OUTPUT_TOKENS, fleet_of
+from router.health.latency import TYPICAL_OUTPUT_TOKENS, summarize_paces
 from router.health.policy import HealthPolicy
 from router.types import FailureClass
 
-_log = logging.getLogger("router")
+_log = logging.getLogger("contextual_llm_router")
 _DEFAULT_POLICY: Final = HealthPolicy()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Eligibility:
-    """Which of some endpoints may be asked now.
+    """Which of some endpoints are available now.
 
     Attributes:
-        names: Those that may, in the order given.
-        blocked: The others, and when each may be asked again, by the clock of the live state; None where that depends on a
-            request under way.
-        panic: Whether some are among `names` although they tripped, because too few are left otherwise; `begin` has to be
-            told (`ignore_trip=True`).
+        names: The available endpoints, in the order given.
+        blocked: The other endpoints, each with the end of its cooldown by the clock of the live state. The time is None if
+            it depends on a request in flight.
+        panic: Whether `names` contains tripped endpoints because too few are left otherwise. Call `begin` with
+            `ignore_trip=True` then.
     """
 
     names: tuple[str, ...]
@@ -41,10 +41,10 @@ class Eligibility:
 
 
 class Attempt:
-    """One request to one endpoint, counted in flight until it is reported, exactly once.
+    """One request to one endpoint. It counts as in flight until it is reported, exactly once.
 
-    The first report counts; later ones do nothing. Leaving the `with` block unreported, by whatever exception, counts as
-    `cancelled`. Reports may come from any thread.
+    The first report counts, later ones do nothing. Leaving the `with` block without a report counts as `cancelled`, also
+    after an exception. Reports may come from any thread.
     """
 
     __slots__ = ("_admission", "_endpoint", "_first_token_at", "_live", "_reported")
@@ -55,40 +55,45 @@ class Attempt:
         self._reported = False
 
     def first_token(self) -> None:
-        """Say that the first token has come; only the first time counts."""
+        """Report that the first token has come. Only the first report counts."""
         if self._first_token_at is None:
             self._first_token_at = self._live._clock()
 
     def succeed(self, *, output_tokens: int | None = None) -> None:
-        """Report that the answer is complete, and its length where the response tells it."""
+        """Report that the answer is complete.
+
+        Args:
+            output_tokens: Length of the answer. None if the response does not say.
+        """
         live, endpoint = self._live, self._endpoint
         with live._lock:
             if self._close():
                 now = live._clock()
                 first_token_at = self._first_token_at
                 endpoint.succeeded(
-                    self._admission, now, live._fleet, first_token_at=first_token_at, output_tokens=output_tokens
+                    self._admission, now, live._pace_summary, first_token_at=first_token_at, output_tokens=output_tokens
                 )
-                live._learn_fleet()
+                live._update_pace_summary()
 
     def fail(self, kind: FailureClass, *, retry_after_s: float | None = None) -> None:
-        """Report a failure; a refused key or an unknown model is logged as an error.
+        """Report a failure. A refused key or an unknown model is also logged as an error.
 
         Args:
-            kind: Its class.
-            retry_after_s: What the server asked for, obeyed for a `rate_limit`; anything but a positive finite number
-                counts as nothing.
+            kind: Class of the failure.
+            retry_after_s: Wait that the server asked for, obeyed for a `rate_limit`. Any value that is not positive and
+                finite is ignored.
 
         Raises:
-            InputError: There is no such class; nothing was reported.
+            InputError: If the class is unknown. Nothing is reported then.
         """
         if kind not in FAILURE_CLASSES:
-            raise InputError(f"kind must be one of {', '.join(FAILURE_CLASSES)}, was {kind!r}")
+            raise InputError(f"kind must be one of {', '.join(FAILURE_CLASSES)}, got {kind!r}")
         live, endpoint = self._live, self._endpoint
         with live._lock:
             if not self._close():
                 return
-            endpoint.failed(self._admission, kind, live._clock(), live._fleet, retry_after_s=retry_after_s)
+            endpoint.failed(self._admission, kind, live._clock(), live._pace_summary, retry_after_s=retry_after_s)
+        # Outside the lock, because a log handler may be slow.
         if kind == "auth":
             _log.error("endpoint %s refused the key or has no such model: check its configuration", endpoint.name)
 
@@ -101,7 +106,8 @@ class Attempt:
         self.fail("cancelled")
 
     def _close(self) -> bool:
-        """Take it out of flight, under the lock; False where that was done before."""
+        """Stop counting it as in flight. Return False if that was done before. Call it with the lock held."""
+        # The with block always ends with a report, usually after the real one.
         if self._reported:
             return False
         self._reported = True
@@ -110,18 +116,19 @@ class Attempt:
 
 
 class LiveState:
-    """Counts, latencies and breakers of a fixed set of endpoints, learnt from the requests made to them.
+    """Counts, latencies and breakers of a fixed set of endpoints, learned from the requests made to them.
 
-    Safe to use from many threads and from asyncio: one lock, never held over a wait. An unknown name is an `InputError`.
+    Safe for many threads and for asyncio: it has one lock and never waits while holding it. Every method raises an
+    `InputError` for an unknown endpoint.
 
     Args:
-        weights: Every endpoint's name and capacity, > 0. One that is alone here never trips.
-        policy: The numbers.
+        weights: Name and capacity, > 0, of every endpoint. A single endpoint never trips.
+        policy: Thresholds, time constants and cooldowns.
         clock: Seconds that never go back.
-        rng: For the jitter of cooldowns.
+        rng: Source of the jitter of cooldowns. None: a new generator, seeded by the system.
 
     Raises:
-        InputError: A weight is not positive and finite.
+        InputError: If a weight is not positive and finite.
     """
 
     def __init__(
@@ -134,62 +141,67 @@ class LiveState:
     ) -> None:
         for name, weight in weights.items():
             if not 0 < weight < math.inf:
-                raise InputError(f"the weight of endpoint {name!r} must be positive and finite, was {weight!r}")
-        rng = rng or random.Random()  # noqa: S311 - no secret hangs on it
+                raise InputError(f"the weight of endpoint {name!r} must be positive and finite, got {weight!r}")
+        rng = rng or random.Random()  # noqa: S311 - no secret depends on it
         self._policy, self._clock = policy, clock
-        # Reentrant: an abandoned stream may be collected, and so report itself, while this very thread holds the lock.
+        # Reentrant: the garbage collector may close an abandoned stream, which then reports, while this thread has the lock.
         self._lock = threading.RLock()
-        self._fleet = fleet_of((), policy)
+        self._pace_summary = summarize_paces((), policy)
         self._endpoints = {
             name: EndpointState(name, weight, policy, CircuitBreaker(policy, rng, may_trip=len(weights) > 1))
             for name, weight in weights.items()
         }
 
     def load(self, name: str, *, output_tokens: float = TYPICAL_OUTPUT_TOKENS) -> float:
-        """Return predicted seconds × (in flight + 1) / weight, never below the penalty for a recent failure; > 0.
+        """Return predicted seconds × (in flight + 1) / weight, > 0, but at least the penalty for a recent failure.
 
-        Infinite while the request that will give the first sample is under way: whoever goes by load tries the unknown once
-        and waits for what comes of it, whoever goes by quality does not care.
+        The load is infinite while the request that gives the first sample is in flight. A strategy that goes by load
+        therefore tries a new endpoint once and waits for the result. One that goes by quality does not look at it.
 
         Args:
             name: The endpoint.
             output_tokens: Expected length of the answer, ≥ 0.
         """
         if not 0 <= output_tokens < math.inf:
-            raise InputError(f"output_tokens must be finite and not negative, was {output_tokens!r}")
+            raise InputError(f"output_tokens must be finite and not negative, got {output_tokens!r}")
         endpoint = self._find(name)
         with self._lock:
-            return endpoint.load(output_tokens, self._clock(), self._fleet)
+            return endpoint.load(output_tokens, self._clock(), self._pace_summary)
 
     def inflight(self, name: str) -> int:
-        """Return how many requests are under way, ≥ 0."""
+        """Return the number of requests in flight, ≥ 0."""
+        # No lock: reading one integer is atomic in CPython.
         return self._find(name).inflight
 
     def weight(self, name: str) -> float:
-        """Return the capacity at this moment, > 0: less than the given one in a slow start."""
+        """Return the capacity at this moment, > 0. It is less than the given one during a slow start."""
         endpoint = self._find(name)
         with self._lock:
             return endpoint.weight(self._clock())
 
     def eligible(self, names: Sequence[str]) -> Eligibility:
-        """Tell which of these may be asked now, each named once.
+        """Return which of these endpoints are available now. Name each one once.
 
-        Trips are ignored where fewer than half (`panic_share`) could be asked otherwise, so also for one that is alone; a
-        rate limit or a refused key never is.
+        Trips are ignored if fewer than half (`panic_share`) would be available otherwise, so also for a single endpoint.
+        Rate limits and refused keys are never ignored.
         """
         endpoints = [self._find(name) for name in names]
         with self._lock:
             now = self._clock()
             for endpoint in endpoints:
                 if endpoint.breaker.blocked_until > now:
-                    return self._sort_out(endpoints, now)
+                    return self._split(endpoints, now)
+        # The usual case: nothing is blocked, and no set was built to find that out.
         return Eligibility(names=tuple(names))
 
     def begin(self, name: str, *, ignore_trip: bool = False) -> Attempt | None:
-        """Count a request to it as under way; None where it may not be asked now.
+        """Count a request to an endpoint as in flight. None if the endpoint is not available now.
 
-        That is while it cools down, and while the one probe that decides whether it is well again is out; with
-        `ignore_trip` (panic) only while a rate limit or a refused key holds it back.
+        It is not available while it cools down, and while the one probe that decides about its recovery is out.
+
+        Args:
+            name: The endpoint.
+            ignore_trip: Ignore trips (panic). Only a rate limit or a refused key then makes it unavailable.
         """
         endpoint = self._find(name)
         with self._lock:
@@ -201,20 +213,22 @@ class LiveState:
             return attempt
 
     def snapshot(self) -> Mapping[str, EndpointHealth]:
-        """Return what is known of every endpoint at this one moment."""
+        """Return the state of every endpoint, all at the same moment."""
         with self._lock:
             now = self._clock()
-            return {name: endpoint.health(now, self._fleet) for name, endpoint in self._endpoints.items()}
+            return {name: endpoint.health(now, self._pace_summary) for name, endpoint in self._endpoints.items()}
 
-    def _sort_out(self, endpoints: Sequence[EndpointState], now: float) -> Eligibility:
-        held = {endpoint.name for endpoint in endpoints if endpoint.breaker.held(now)}
-        tripped = {endpoint.name for endpoint in endpoints if endpoint.breaker.tripped(now)} - held
-        n_well = len(endpoints) - len(held | tripped)
-        panic = bool(tripped) and n_well < self._policy.panic_share * len(endpoints)
-        passed_over = held | (set() if panic else tripped)
+    def _split(self, endpoints: Sequence[EndpointState], now: float) -> Eligibility:
+        """Separate available endpoints from blocked ones."""
+        held = {endpoint.name for endpoint in endpoints if endpoint.breaker.is_held(now)}
+        tripped = {endpoint.name for endpoint in endpoints if endpoint.breaker.is_tripped(now)} - held
+        n_available = len(endpoints) - len(held | tripped)
+        # Panic only helps if it makes another endpoint available, so never without a tripped one.
+        panic = bool(tripped) and n_available < self._policy.panic_share * len(endpoints)
+        blocked = held | (set() if panic else tripped)
         return Eligibility(
-            names=tuple(endpoint.name for endpoint in endpoints if endpoint.name not in passed_over),
-            blocked={e.name: e.breaker.retry_at(now) for e in endpoints if e.name in passed_over},
+            names=tuple(endpoint.name for endpoint in endpoints if endpoint.name not in blocked),
+            blocked={e.name: e.breaker.retry_at(now) for e in endpoints if e.name in blocked},
             panic=panic,
         )
 
@@ -224,6 +238,6 @@ class LiveState:
         except KeyError:
             raise InputError(f"endpoint {name!r} is unknown; known: {', '.join(self._endpoints)}") from None
 
-    def _learn_fleet(self) -> None:
+    def _update_pace_summary(self) -> None:
         paces = [endpoint.latency.pace for endpoint in self._endpoints.values()]
-        self._fleet = fleet_of([pace for pace in paces if pace is not None], self._policy)
+        self._pace_summary = summarize_paces([pace for pace in paces if pace is not None], self._policy)

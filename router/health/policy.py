@@ -1,4 +1,4 @@
-"""Every number that the live state of the endpoints obeys."""
+"""Thresholds, time constants and cooldowns of the live state, as one value."""
 
 from __future__ import annotations
 
@@ -18,30 +18,32 @@ _ORDERED: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthPolicy:
-    """When an endpoint counts as slow, as failing, and as well again. "Fleet median": of the endpoints' predicted seconds.
+    """When an endpoint counts as slow, as failing and as recovered.
+
+    The "median" below is the median of the endpoints' predicted seconds for a typical answer.
 
     Attributes:
-        latency_decay_s: Time constant by which a latency is forgotten while none is known; afterwards it is
-        latency_decay_medians: fleet medians, but at least
-        latency_decay_min_s: this, and at most
-        latency_decay_max_s: this.
-        unknown_latency_s: What a request is taken to last while no endpoint has answered one.
-        penalty_medians: Load after a failure, in fleet medians, but at least
-        penalty_min_s: this; it falls in a straight line and is gone after
-        penalty_decay_s: this.
-        trip_consecutive_failures: Transient failures in a row that open the breaker.
-        trip_failure_share: Share of transient failures, in (0, 1], that opens it too, over
-        trip_window_s: this time, once there were
-        trip_window_calls: this many calls in it.
-        cooldown_s: How long it stays open after the first trip; n times as long after the nth in a row, but at most
-        cooldown_max_s: this.
-        jitter_share: Largest share, in [0, 1), by which cooldowns differ at random, so that not all come back at once.
-        rate_limit_cooldown_s: Cooldown after a first rate limit without Retry-After; it doubles with each in a row.
-        rate_limit_cooldown_max_s: Upper bound of that and of Retry-After.
+        latency_decay_s: Time constant for forgetting latencies while no latency is known.
+        latency_decay_medians: The same time constant as a multiple of the median, once a latency is known.
+        latency_decay_min_s: Lower bound of that time constant.
+        latency_decay_max_s: Upper bound of that time constant.
+        unknown_latency_s: Assumed seconds of a request while no endpoint has answered one.
+        penalty_medians: Load after a failure, as a multiple of the median.
+        penalty_min_s: Lower bound of that load.
+        penalty_decay_s: Seconds until the penalty is gone. It falls linearly.
+        trip_consecutive_failures: Number of transient failures in a row that open the breaker.
+        trip_failure_share: Share of transient failures, in (0, 1], that opens the breaker too.
+        trip_window_s: Period over which that share is measured.
+        trip_window_calls: Least number of calls in that period before the share counts.
+        cooldown_s: Seconds that the breaker stays open after the first trip. The nth trip in a row takes n times as long.
+        cooldown_max_s: Upper bound of that cooldown.
+        jitter_share: Largest random change of a cooldown, as a share in [0, 1). It keeps clients from coming back together.
+        rate_limit_cooldown_s: Cooldown after a first rate limit without Retry-After. It doubles with each one in a row.
+        rate_limit_cooldown_max_s: Upper bound of that cooldown and of Retry-After.
         auth_cooldown_s: Cooldown after a refused key or an unknown model.
-        slow_start_s: How long the weight takes to grow, in a straight line, to the whole after the breaker closed, from
-        slow_start_share: this share, in (0, 1].
-        panic_share: Trips are ignored while a smaller share, in [0, 1], of the endpoints is eligible.
+        slow_start_s: Seconds in which the weight grows back, linearly, after the breaker closed.
+        slow_start_share: Share of the weight, in (0, 1], at the start of that growth.
+        panic_share: Trips are ignored if a smaller share of the endpoints, in [0, 1], is eligible.
 
     >>> from router import Serving
     >>> Serving(health=HealthPolicy(cooldown_s=10, trip_consecutive_failures=3)).health.cooldown_s
@@ -73,10 +75,12 @@ class HealthPolicy:
     def __post_init__(self) -> None:
         for name in (field.name for field in fields(self)):
             value = getattr(self, name)
+            # Written as one chain so that NaN, which is neither above nor below anything, is refused too.
             if not (0 < value < math.inf or (value == 0 and name in _MAY_BE_ZERO)):
-                raise InputError(f"{name} must be positive and finite, was {value!r}")
+                raise InputError(f"{name} must be positive and finite, got {value!r}")
+            # A jitter of 1 could shorten a cooldown to nothing.
             if name.endswith("_share") and (value > 1 or (name == "jitter_share" and value == 1)):
-                raise InputError(f"{name} must be a share, at most 1 (jitter_share: less than 1), was {value!r}")
+                raise InputError(f"{name} must be a share, at most 1 (jitter_share: less than 1), got {value!r}")
         for low, high in _ORDERED:
             if getattr(self, low) > getattr(self, high):
-                raise InputError(f"{low} must not exceed {high}, was {getattr(self, low)} > {getattr(self, high)}")
+                raise InputError(f"{low} must not exceed {high}, got {getattr(self, low)} > {getattr(self, high)}")

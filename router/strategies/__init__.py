@@ -1,4 +1,4 @@
-"""Ways to rank the candidates, by name."""
+"""The name of a strategy comes in, the strategy goes out."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -28,46 +28,51 @@ _makers: dict[str, Callable[[], Strategy]] = {
     "consistent-hash": lambda: consistent_hash,
     "sticky": Sticky,
 }
-# Makers instead of strategies, since some have state and each router gets its own; a live view of what is registered.
+# A live view of the registered makers. Makers instead of strategies, because some have state and each router gets its own.
 STRATEGIES: Mapping[str, Callable[[], Strategy]] = MappingProxyType(_makers)
 
 
-def register(name: str, maker: Callable[[], Strategy]) -> None:
-    """Add a strategy, to be made by name from then on; the same maker again changes nothing. Thread-safe.
+def register_strategy(name: str, maker: Callable[[], Strategy]) -> None:
+    """Register a strategy under a name. The same maker again changes nothing. Thread-safe.
 
-    >>> register("by-reversed-name", lambda: lambda context: context.candidates[::-1])
+    >>> register_strategy("by-reversed-name", lambda: lambda context: context.candidates[::-1])
 
     Args:
-        name: Without `>` and outer spaces.
-        maker: Returns a strategy, a new one for each call where it has state.
+        name: The name, without `>` and outer spaces.
+        maker: Returns the strategy. If it has state, each call must return a new one.
 
     Raises:
-        InputError: If the name is taken or cannot be, or the maker needs arguments.
+        InputError: If the name is taken or invalid, or the maker needs arguments.
     """
     if not name or name != name.strip() or ">" in name:
-        raise InputError(f"the name of a strategy must not be empty, nor have '>' or outer spaces, was {name!r}")
+        raise InputError(f"the name of a strategy must not be empty or contain '>' or outer spaces, got {name!r}")
     try:
         inspect.signature(maker).bind()
     except TypeError as error:
-        raise InputError(f"the maker of {name!r} must take no arguments; of a function make 'lambda: function'") from error
+        raise InputError(f"the maker of {name!r} must take no arguments; for a function give 'lambda: function'") from error
+    # setdefault() is atomic, so two threads cannot both take a name.
     if _makers.setdefault(name, maker) is not maker:
-        raise InputError(f"the name of a strategy must be new, {name!r} is taken; choose another")
+        raise InputError(f"the name of a strategy must be new, but {name!r} is taken; choose another")
 
 
 def make_strategy(spec: str) -> Strategy:
-    """Make a strategy by its name, or a composition of several, new each time.
+    """Return a new strategy by its name, or a composition of several.
 
-    In `contextual>dynamic`, `dynamic` ranks the band of about equals that `contextual` finds best (`Banded`); what stands
-    right of a `>` may be such a composition again. `sticky>` keeps a session at what the right side chose (`Sticky`); alone
-    it is `sticky>contextual`.
+    In `contextual>dynamic`, `dynamic` ranks the band of about equal models that `contextual` finds best (`Banded`). The
+    right side of a `>` may be a composition itself. `sticky>` keeps a session at the choice of the right side (`Sticky`).
+    `sticky` alone means `sticky>contextual`.
+
+    Args:
+        spec: A registered name, or several joined by `>`.
 
     Raises:
-        InputError: If a name is unknown; names the known ones.
+        InputError: If a name is unknown. The message lists the known ones.
     """
     names = [name.strip() for name in spec.split(">")] if isinstance(spec, str) else []
     if not names or not all(name in _makers for name in names):
-        raise InputError(f"strategy must be a function, one of {list(_makers)} or several joined by '>', was {spec!r}")
+        raise InputError(f"strategy must be a function, one of {list(_makers)} or several joined by '>', got {spec!r}")
     strategy = _makers[names.pop()]()
+    # From the right, because each `>` wraps everything to the right of it.
     for name in reversed(names):
         strategy = Sticky(strategy) if name == "sticky" else Banded(_makers[name](), strategy)
     return strategy
@@ -87,6 +92,6 @@ __all__ = [
     "consistent_hash",
     "contextual",
     "make_strategy",
-    "register",
+    "register_strategy",
     "weighted_key",
 ]

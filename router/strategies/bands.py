@@ -1,4 +1,4 @@
-"""One strategy narrows the candidates to a band of equals, another chooses among them."""
+"""Two strategies come in, one goes out: the first finds a band of about equal models, the second ranks the band."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,21 +7,22 @@ from router.errors import InputError
 from router.strategies.contextual import good_enough
 from router.types import RoutingContext, Strategy
 
-_ROUNDING = 1e-9  # 0.90 − 0.88 is 0.02 and a little
+# 0.90 − 0.88 is a little more than 0.02, and should still lie in a band of width 0.02.
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class Banded:
-    """Ranks by `left`, then the band around its first by `right`; the others follow in the order of `left`.
+    """Rank the band around the first of `left` by `right`, then the other candidates in the order of `left`.
 
-    The band holds the candidates whose utility differs from that of the first of `left` by at most `width`. With a
-    `quality_floor` or `max_loss` it holds those that are good enough instead. `right` sees no other
-    candidates. As thread-safe as the two are.
+    The band holds the candidates whose utility differs by at most `width` from that of the first of `left`. With a
+    `quality_floor` or `max_loss` it holds the good enough candidates instead. `right` sees only the band. Thread-safe if
+    both strategies are.
 
     Attributes:
-        left: Says what is good.
-        right: Chooses among what is about as good.
-        width: In utility, ≥ 0.
+        left: Finds the best candidate.
+        right: Ranks the candidates that are about as good.
+        width: Width of the band in utility, ≥ 0.
 
     Raises:
         InputError: If the width is negative or NaN.
@@ -33,18 +34,19 @@ class Banded:
 
     def __post_init__(self) -> None:
         if not self.width >= 0:
-            raise InputError(f"width must not be negative, was {self.width}")
+            raise InputError(f"width must be 0 or more, got {self.width}")
 
     def __call__(self, context: RoutingContext) -> list[str]:
-        """Rank the band, then the others."""
+        """Return the ranking of the band, then the others."""
         order = self.left(context)
         band = self._find_band(context, order)
         inside = self.right(replace(context, candidates=band, scores={name: context.scores[name] for name in band}))
         return [*inside, *(name for name in order if name not in band)]
 
     def _find_band(self, context: RoutingContext, order: Sequence[str]) -> tuple[str, ...]:
-        """Return the members in the artifact's order; never none."""
+        """Return the band in the order of the model folder. It is never empty."""
         scores = context.scores
+        # The preference already says which models are good enough, so the width does not apply.
         if not context.preference.weighs:
             enough = good_enough(context)
             return tuple(name for name in context.candidates if name in enough)

@@ -1,41 +1,49 @@
-"""By the prompt: the model with the highest utility, or the cheapest that is good enough."""
+"""Scores of the candidates come in, a ranking by utility goes out, or the cheapest good enough model first."""
+
+from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-from router.types import ModelScore, RoutingContext
+import numpy as np
+
+from router.score.choice import find_good_enough, rank_models
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from router.types import RoutingContext
 
 
 def contextual(context: RoutingContext) -> list[str]:
-    """Rank by utility; with a `quality_floor` or `max_loss` first what is good enough, cheapest first, then the others.
+    """Rank by utility. With `quality_floor` or `max_loss`, rank the good enough models first, the cheapest of them first.
 
-    Those follow by quality. Ties go to the cheaper model, then to the artifact's order.
+    Ties go to the cheaper model, then to the order of the model folder. The rule is `router.score.choice.rank_models`.
     """
     scores = [context.scores[name] for name in context.candidates]
-    if context.preference.weighs:
-        return [score.model for score in sorted(scores, key=lambda score: (-score.utility, _cost(score)))]
-    enough = good_enough(context)
-    return [score.model for score in sorted(scores, key=lambda score: _order_by_cost(score, score.model in enough))]
+    order = rank_models(
+        _row([score.quality for score in scores]),
+        _row([score.cost_usd for score in scores]),
+        _row([score.utility for score in scores]),
+        context.preference,
+        reference=_find_reference(context),
+    )
+    return [context.candidates[column] for column in order.tolist()]
 
 
 def good_enough(context: RoutingContext) -> frozenset[str]:
-    """Return the candidates whose expected quality suffices: all of them where quality, cost and time are weighed.
-
-    Where the model that a loss is measured against cannot be chosen, the best of those that can takes its place.
-    """
-    preference, scores = context.preference, context.scores
-    if preference.weighs:
-        return frozenset(context.candidates)
-    best = max(context.candidates, key=lambda name: scores[name].quality)
-    if preference.reference is not None and preference.reference in context.candidates:
-        best = preference.reference
-    floor = preference.quality_floor
-    needed = scores[best].quality - preference.tolerance if floor is None else floor * scores[best].quality
-    return frozenset({best, *(name for name in context.candidates if scores[name].quality >= needed)})
+    """Return the candidates whose expected quality is good enough. All of them if quality, cost and time are weighed."""
+    quality = _row([context.scores[name].quality for name in context.candidates])
+    enough = find_good_enough(quality, context.preference, reference=_find_reference(context))
+    return frozenset(name for name, is_enough in zip(context.candidates, enough.tolist(), strict=True) if is_enough)
 
 
-def _order_by_cost(score: ModelScore, enough: bool) -> tuple[bool, float, float]:
-    return (not enough, _cost(score) if enough else -score.quality, -score.quality)
+def _find_reference(context: RoutingContext) -> int | None:
+    """Return the position of the model that a loss is measured against. None if it is not a candidate."""
+    reference = context.preference.reference
+    return context.candidates.index(reference) if reference in context.candidates else None
 
 
-def _cost(score: ModelScore) -> float:
-    return math.inf if score.cost_usd is None else score.cost_usd
+def _row(values: list[float | None] | list[float]) -> NDArray[np.float64]:
+    """Return the values, with NaN for None."""
+    return np.array([math.nan if value is None else value for value in values], np.float64)

@@ -1,4 +1,4 @@
-"""The model with the fewest requests in flight for its capacity."""
+"""Candidates and their requests in flight come in, a ranking by the fewest for their capacity goes out."""
 
 import random
 
@@ -6,24 +6,25 @@ from router.types import RoutingContext
 
 
 class LeastBusy:
-    """Ranks by requests in flight per weight, fewest first.
+    """Rank by requests in flight per weight, fewest first.
 
-    Ties are drawn by weight, so that an idle fleet shares by capacity and a model in slow start is not asked like the
-    others. It sees no latency: what fails fast looks idle; `dynamic` sees both. Thread-safe.
+    Ties are drawn by weight. So idle models share the requests by capacity, and a model in slow start gets fewer. This
+    strategy does not see latency, so a model that fails fast looks idle; `dynamic` sees both. Thread-safe.
 
     Args:
-        rng: Source of chance; None: one seeded by the system.
+        rng: Random generator. None: one seeded by the system.
     """
 
     def __init__(self, rng: random.Random | None = None) -> None:
-        self._rng = rng or random.Random()  # noqa: S311 - no secret hangs on it
+        self._rng = rng or random.Random()  # noqa: S311 - no secret depends on it
 
     def __call__(self, context: RoutingContext) -> list[str]:
-        """Rank the candidates by requests in flight, ties by chance."""
+        """Return the candidates by requests in flight, with random ties."""
         inflight, weights, draw = context.inflight, context.weights, self._rng.expovariate
 
         def busyness(name: str) -> tuple[float, float]:
             weight = weights.get(name, 1.0)
-            return inflight.get(name, 0) / weight, draw(weight)  # the least of exponential variates: a draw by weight
+            # The smallest of exponential variates with these rates is a draw by weight.
+            return inflight.get(name, 0) / weight, draw(weight)
 
         return sorted(context.candidates, key=busyness)

@@ -1,4 +1,4 @@
-"""By strength in a focus that the caller sets, whatever the prompt."""
+"""Candidates come in, a ranking by quality in a fixed focus goes out, the same for every prompt."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from router.errors import InputError
 from router.types import RoutingContext
 
-# Groups of tasks that people ask for by name.
+# Groups of tasks that callers name together.
 FOCUS_AREAS: Mapping[str, tuple[str, ...]] = {
     "creative": ("writing", "brainstorming", "roleplay"),
     "technical": ("coding", "math", "reasoning"),
@@ -17,35 +17,36 @@ FOCUS_AREAS: Mapping[str, tuple[str, ...]] = {
 
 
 class ModelAware:
-    """Ranks by mean quality over a focus, highest first; ties in the artifact's order.
+    """Rank by mean quality over a focus, highest first. Ties keep the order of the model folder.
 
-    A task whose quality is not known of a model does not count in its mean; a model of which none is known comes last.
+    The mean of a model leaves out tasks of which its quality is unknown. A model without any known task comes last.
     Thread-safe.
 
     Args:
-        focus: A named area, a task, or weights ≥ 0 by task, relative to one another; None: all tasks alike.
+        focus: A named area, a task, or relative weights ≥ 0 by task. None: all tasks alike.
         areas: Tasks by the name of their area.
 
     Raises:
-        InputError: If weights are negative, not finite or all zero; in a call, if no candidate's quality is known of any
-            task in the focus.
+        InputError: If weights are negative, not finite or all zero. Also in a call, if no candidate has a known quality for
+            any task in the focus.
     """
 
     def __init__(
         self, focus: str | Mapping[str, float] | None = None, *, areas: Mapping[str, Sequence[str]] = FOCUS_AREAS
     ) -> None:
-        self._weights = None if focus is None else _weigh(focus, areas)
+        self._weights = None if focus is None else _find_weights(focus, areas)
 
     def __call__(self, context: RoutingContext) -> list[str]:
-        """Rank the candidates; the same way for every prompt."""
+        """Return the candidates by their mean quality over the focus."""
         strengths = {name: self._strength(context.scores[name].quality_by_task) for name in context.candidates}
+        # Only a call knows the tasks of the profiles, so an unknown focus cannot be refused earlier.
         if self._weights is not None and all(math.isinf(strength) for strength in strengths.values()):
             known = sorted({task for name in strengths for task in context.scores[name].quality_by_task})
-            raise InputError(f"focus must be on a task in {known}, was on {list(self._weights)}")
+            raise InputError(f"focus must contain one of the tasks {known}, got {list(self._weights)}")
         return sorted(strengths, key=lambda name: -strengths[name])
 
     def _strength(self, quality: Mapping[str, float]) -> float:
-        """Return the mean quality over the focus, in [0, 1]; −∞ where none is known."""
+        """Return the mean quality over the focus, in [0, 1]. −∞ if none is known."""
         if self._weights is None:
             return sum(quality.values()) / len(quality) if quality else -math.inf
         total = total_weight = 0.0
@@ -56,10 +57,10 @@ class ModelAware:
         return total / total_weight if total_weight else -math.inf
 
 
-def _weigh(focus: str | Mapping[str, float], areas: Mapping[str, Sequence[str]]) -> dict[str, float]:
-    """Return the weights > 0 of a focus by task."""
+def _find_weights(focus: str | Mapping[str, float], areas: Mapping[str, Sequence[str]]) -> dict[str, float]:
+    """Return the weights of a focus by task, without those that are 0."""
     if isinstance(focus, str):
         return dict.fromkeys(areas.get(focus, (focus,)), 1.0)
     if not all(math.isfinite(weight) and weight >= 0 for weight in focus.values()) or not any(focus.values()):
-        raise InputError(f"weights of a focus must be finite, not negative and not all 0, were {dict(focus)}")
+        raise InputError(f"weights of a focus must be finite, 0 or more and not all 0, got {dict(focus)}")
     return {task: weight for task, weight in focus.items() if weight > 0}

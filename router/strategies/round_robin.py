@@ -1,4 +1,4 @@
-"""Each model in turn, whatever the prompt and the load."""
+"""Candidates come in, a ranking that puts each first in turn goes out, whatever the prompt and the load."""
 
 import threading
 
@@ -6,28 +6,29 @@ from router.types import RoutingContext
 
 
 class RoundRobin:
-    """Ranks by how long ago each model was first; those that never were come before, in the artifact's order.
+    """Rank by how long ago each model was first. Models that were never first lead, in the order of the model folder.
 
-    Any n calls in a row with the same n candidates put each of them first exactly once, whatever came before: a position
-    that is counted modulo n, as is common, would favour some where candidates change between calls. The ranking is the
-    order of the next n calls.
+    Any n calls in a row with the same n candidates put each of them first exactly once, whatever came before. The common
+    counter modulo n would favour some models if the candidates change between calls. The ranking is also the order of the
+    next n calls.
 
-    Thread-safe. A pickled copy starts afresh.
+    Thread-safe. A pickled copy starts without turns.
     """
 
     def __init__(self) -> None:
         self._calls = 0
-        self._last: dict[str, int] = {}  # the call in which a model was last the first
+        self._last: dict[str, int] = {}  # number of the call in which a model was last ranked first
         self._lock = threading.Lock()
 
     def __call__(self, context: RoutingContext) -> list[str]:
-        """Rank the candidates; the first has had its turn."""
+        """Return the ranking, and count the turn of its first model."""
         with self._lock:
+            # Calls count from 1, so 0 puts a model that was never first before all others.
             ranking = sorted(context.candidates, key=lambda name: self._last.get(name, 0))
             self._calls += 1
             self._last[ranking[0]] = self._calls
         return ranking
 
     def __reduce__(self) -> tuple[type["RoundRobin"], tuple[()]]:
-        """Leave the turns behind: they tell what this process sent."""
+        """Pickle without the turns, because they describe the requests of this process."""
         return RoundRobin, ()

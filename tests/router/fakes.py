@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router import Estimate, ModelProfile, ModelScore, Preference, RoutingContext, TaskPrediction
-from router.classifier import FirstTier, TaskClassifier
-from router.features import BUCKETS, SURFACE
-from router.heads import Heads
+from router.classify.classifier import FirstTier, TaskClassifier
+from router.classify.features import BUCKETS, SURFACE
+from router.classify.heads import Heads
 
 LABELS = ("coding", "math", "writing")
 

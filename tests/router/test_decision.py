@@ -5,7 +5,7 @@ import re
 import pytest
 
 from router import ModelProfile, Preference, Router, RoutingDecision, TaskPrediction
-from router.scoring import ProfileTable
+from router.score.scoring import ProfileTable
 from router.strategies import contextual
 from tests.router.fakes import context, model, score
 
@@ -38,9 +38,9 @@ def test_the_model_is_the_first_of_the_ranking_and_the_rest_is_the_fallback_orde
 
 
 def test_explain_names_the_prices_of_a_point_at_which_the_choice_flips() -> None:
-    told = decide(Preference(usd_per_point=0.0003)).explain()
-    assert "- a point of quality worth less than 0.0002 USD: small" in told
-    assert "- a point of quality worth more than 0.0005 USD: big" in told
+    text = decide(Preference(usd_per_point=0.0003)).explain()
+    assert "- a point of quality worth less than 0.0002 USD: small" in text
+    assert "- a point of quality worth more than 0.0005 USD: big" in text
 
 
 @pytest.mark.parametrize(("usd", "chosen"), [(0.00019, "small"), (0.00021, "mid"), (0.00049, "mid"), (0.00051, "big")])
@@ -54,15 +54,15 @@ def test_flip_prices_count_time_too() -> None:
         model("slow", {"math": 0.9}, cost_usd=0.003, latency_s=10),
     ]
     # 10 s at 1 s a point take 0.1: slow gains 0.1 for 0.002 USD
-    told = decide(Preference(usd_per_point=0.0001, seconds_per_point=1), profiles=swift).explain()
-    assert "worth more than 0.0002 USD: slow" in told
+    text = decide(Preference(usd_per_point=0.0001, seconds_per_point=1), profiles=swift).explain()
+    assert "worth more than 0.0002 USD: slow" in text
 
 
 def test_explain_gives_every_term() -> None:
-    told = decide(Preference(usd_per_point=0.0003), reasons=("something to know",)).explain()
-    assert told.startswith("task: math, by classifier (math 1.00, …)")
-    assert re.search(r"mid +0\.700 = 0\.800 \(± 0\.000\) − 0\.100 − 0\.000 +3 +unknown", told)
-    assert told.endswith("note: something to know")
+    text = decide(Preference(usd_per_point=0.0003), reasons=("something to know",)).explain()
+    assert text.startswith("task: math, by classifier (math 1.00, …)")
+    assert re.search(r"mid +0\.700 = 0\.800 \(± 0\.000\) − 0\.100 − 0\.000 +3 +unknown", text)
+    assert text.endswith("note: something to know")
 
 
 def test_explain_tells_which_other_task_would_have_changed_the_choice() -> None:
@@ -73,14 +73,14 @@ def test_explain_tells_which_other_task_would_have_changed_the_choice() -> None:
 
 
 def test_explain_shows_eight_models_and_counts_the_rest() -> None:
-    told = decide(Preference(), profiles=[model(f"m{i}", {"math": 0.5}) for i in range(11)]).explain()
-    assert "m7" in told
-    assert "m8" not in told
-    assert "… and 3 more" in told
+    text = decide(Preference(), profiles=[model(f"m{i}", {"math": 0.5}) for i in range(11)]).explain()
+    assert "m7" in text
+    assert "m8" not in text
+    assert "… and 3 more" in text
 
 
 def test_a_lone_model_could_not_have_been_another() -> None:
-    assert "Nothing in sight would have changed the choice." in decide(Preference(), profiles=PROFILES[:1]).explain()
+    assert "No change in sight would change the choice." in decide(Preference(), profiles=PROFILES[:1]).explain()
 
 
 def test_explain_names_the_floors_at_which_the_choice_flips() -> None:
@@ -96,33 +96,33 @@ def test_the_choice_does_flip_at_those_floors(floor: float, chosen: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("tolerance", "chosen", "told"),
+    ("tolerance", "chosen", "text"),
     [
         (-math.inf, "big", "- a loss that may be larger, now -inf against big: mid"),
         (0.09, "big", "- a tolerance of 0.100, now 0.090 against big: mid"),
         (0.11, "mid", "- a tolerance of 0.200, now 0.110 against big: small"),
-        (0.21, "small", "Nothing in sight would have changed the choice."),
+        (0.21, "small", "No change in sight would change the choice."),
     ],
 )
-def test_explain_names_the_tolerance_at_which_the_choice_flips(tolerance: float, chosen: str, told: str) -> None:
+def test_explain_names_the_tolerance_at_which_the_choice_flips(tolerance: float, chosen: str, text: str) -> None:
     decision = decide(Preference(reference="big", tolerance=tolerance))
     assert decision.model == chosen
-    assert told in decision.explain()
+    assert text in decision.explain()
 
 
 def test_to_dict_is_json_and_an_infinite_price_is_none() -> None:
     decision = decide(Preference(usd_per_point=0.0003), reasons=("note",))
-    told = json.loads(json.dumps(decision.to_dict(), allow_nan=False))
-    assert told == decision.to_dict()
-    assert (told["model"], told["ranking"][1:], told["reasons"]) == ("mid", ["small", "big", "hopeless"], ["note"])
-    assert told["preference"] == {
+    text = json.loads(json.dumps(decision.to_dict(), allow_nan=False))
+    assert text == decision.to_dict()
+    assert (text["model"], text["ranking"][1:], text["reasons"]) == ("mid", ["small", "big", "hopeless"], ["note"])
+    assert text["preference"] == {
         "usd_per_point": 0.0003,
         "seconds_per_point": None,
         "quality_floor": None,
         "reference": None,
         "tolerance": None,
     }
-    assert told["prediction"] == {
+    assert text["prediction"] == {
         "task": "math",
         "confidence": 1.0,
         "source": "classifier",
@@ -130,8 +130,8 @@ def test_to_dict_is_json_and_an_infinite_price_is_none() -> None:
         "inherited": 0.0,
         "tier": None,
     }
-    assert told["scores"]["mid"]["cost_usd"] == 0.003
-    assert told["excluded"] == {"other": "lacks vision"}
+    assert text["scores"]["mid"]["cost_usd"] == 0.003
+    assert text["excluded"] == {"other": "lacks vision"}
 
 
 def test_a_decision_cannot_be_changed() -> None:

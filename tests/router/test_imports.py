@@ -53,5 +53,5 @@ def test_every_public_name_is_found_and_no_other() -> None:
     for name in router.__all__:
         assert getattr(router, name) is not None
     assert set(router.__all__) <= set(dir(router))
-    with pytest.raises(AttributeError, match="has no attribute 'rout'"):
+    with pytest.raises(AttributeError, match="No router attribute rout"):
         router.rout  # noqa: B018

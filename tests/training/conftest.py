@@ -1,4 +1,4 @@
-"""Small real data, a model folder trained on it, and a fake encoder."""
+"""Small real data, a model folder trained on it, a fake encoder and a tiny sentence-transformers model."""
 
 import csv
 import hashlib
@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from training.cli import main
-from training.pipeline import Training, train
+from training.pipeline import train
+from training.result import TrainingResult
 
 ROOT = Path(__file__).parents[2]
 SMALL_TASKS = ("coding", "math", "translation")
@@ -22,15 +23,15 @@ CsvWriter = Callable[[Path, Iterable[Row]], Path]
 
 
 class CountingEncoder:
-    """Turns a text into a vector drawn from its hash, and counts the texts it was asked for."""
+    """Turns a text into a random vector, seeded with the text's hash, and counts the texts."""
 
     name, dim, sha256 = "counting", 8, "0" * 64
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.encoded = 0
 
     def encode(self, texts: Sequence[str], /) -> np.ndarray:
-        self.asked += len(texts)
+        self.encoded += len(texts)
         seeds = [int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) for text in texts]
         vectors = np.array([np.random.default_rng(seed).normal(size=self.dim) for seed in seeds])
         return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
@@ -38,7 +39,7 @@ class CountingEncoder:
 
 @dataclass(frozen=True, kw_only=True)
 class Small:
-    """Fifteen training prompts and five others of each of three tasks; three models, each best at one of them."""
+    """Three tasks with fifteen training prompts and five other prompts each, and three models, each best at one task."""
 
     prompts: list[Row]
     others: list[Row]
@@ -102,16 +103,16 @@ def small_files(small: Small, tmp_path_factory: pytest.TempPathFactory) -> tuple
 @pytest.fixture(scope="session")
 def trained(
     small_files: tuple[Path, Path], encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, Training]:
+) -> tuple[Path, TrainingResult]:
     out = tmp_path_factory.mktemp("trained") / "model"
     return out, train(*small_files, out, encoder=encoder_folder, jobs=1)
 
 
 @pytest.fixture
-def train_small(small_files: tuple[Path, Path], encoder_folder: Path) -> Callable[..., Training]:
-    """Train on the small files, in one process; options replace what is given to `train`."""
+def train_small(small_files: tuple[Path, Path], encoder_folder: Path) -> Callable[..., TrainingResult]:
+    """Train on the small files, in one process. The options replace arguments of `train`."""
 
-    def run(out: Path, **options: object) -> Training:
+    def run(out: Path, **options: object) -> TrainingResult:
         given = {"prompts": small_files[0], "benchmark": small_files[1], "encoder": encoder_folder, "jobs": 1}
         return train(out=out, **given | options)
 
@@ -122,7 +123,7 @@ def train_small(small_files: tuple[Path, Path], encoder_folder: Path) -> Callabl
 def run_command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Callable[..., tuple[int, str, str]]:
-    """Run `llm-router-train`; return exit code, standard output and standard error."""
+    """Run `llm-router-train`. Return the exit code, standard output and standard error."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
     def run(*arguments: object) -> tuple[int, str, str]:
@@ -137,23 +138,8 @@ def run_command(
 Build = Callable[..., Path]
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _WORDS = (
-    "a",
-    "the",
-    "cat",
-    "dog",
-    "house",
-    "runs",
-    "sleeps",
-    "red",
-    "blue",
-    "old",
-    "and",
-    "in",
-    "my",
-    "now",
-    "here",
-    "word",
-)
+    "a", "the", "cat", "dog", "house", "runs", "sleeps", "red", "blue", "old", "and", "in", "my", "now", "here", "word",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""What tests share that export an encoder with torch: they are skipped without it, and its notices are let pass."""
+"""Marks for tests that export an encoder with torch. They are skipped without torch, and its warnings are ignored."""
 
 import pytest
 
@@ -7,7 +7,7 @@ pytest.importorskip("onnx", reason="the extra `sentence-transformers` is not ins
 
 EXPORTS = [
     pytest.mark.filterwarnings("ignore:You are using the legacy TorchScript-based ONNX export:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:The feature will be removed:DeprecationWarning"),  # torch, of its own logging
-    pytest.mark.filterwarnings("ignore:Converting a tensor to a Python boolean"),  # transformers asks for the mask's shape
+    pytest.mark.filterwarnings("ignore:The feature will be removed:DeprecationWarning"),  # from torch's own logging
+    pytest.mark.filterwarnings("ignore:Converting a tensor to a Python boolean"),  # transformers checks the mask's shape
     pytest.mark.filterwarnings("ignore:Exporting aten.*index operator of advanced indexing:UserWarning"),
 ]

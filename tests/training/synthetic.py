@@ -1,36 +1,40 @@
-"""A benchmark that was made up: prompts that differ in difficulty within their task, and models that differ in strength."""
+"""A synthetic benchmark: prompts that differ in difficulty within their task, and models that differ in strength."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from router.features import SURFACE
-from training.classifier import FeatureBlocks, lexical_matrix
-from training.datasets import BenchmarkSet, Result, Results
-from training.outcomes import Outcomes, pivot
-from training.served import PromptTable, Tabulate, make_tabulate
+from router.classify.features import SURFACE
+from training.classifier.features import FeatureBlocks, lexical_matrix
+from training.data.benchmark import BenchmarkSet
+from training.data.results import Result, Results
+from training.quality.expectations import TableBuilder, make_table_builder
+from training.quality.outcomes import Outcomes, pivot
+from training.quality.prompt_table import PromptTable
 
 TASKS = ("coding", "math")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """A benchmark in every form that it takes."""
+    """A synthetic benchmark in every form that the pipeline uses."""
 
     benchmark: BenchmarkSet
     outcomes: Outcomes
     prompts: PromptTable
-    tabulate: Tabulate
+    build_table: TableBuilder
 
 
 def make_benchmark(n: int = 400, *, difficulty: float = 2.0, verbosity: float = 0.0, seed: int = 0) -> Made:
-    """Models weak, middle and strong at 0.001, 0.003 and 0.01 USD; the first dimension of an embedding is how hard it is.
+    """Return a benchmark of three models: weak, middle and strong, which cost 0.001, 0.003 and 0.01 USD for a prompt.
+
+    The first dimension of a prompt's embedding is its difficulty, and the second is its length.
 
     Args:
-        n: Prompts.
-        difficulty: How many logits a deviation of it takes away, in mathematics alone.
-        verbosity: By which power of e a deviation of the second dimension makes a prompt dearer.
-        seed: Of all draws.
+        n: Number of prompts.
+        difficulty: Logits that a standard deviation of difficulty takes away. It counts only in mathematics.
+        verbosity: Logarithm of the factor on the cost for a standard deviation of length.
+        seed: Seed of all draws.
     """
     rng = np.random.default_rng(seed)
     embedding = rng.normal(size=(n, 6)).astype(np.float32)
@@ -55,5 +59,5 @@ def make_benchmark(n: int = 400, *, difficulty: float = 2.0, verbosity: float = 
         tokens=np.full((n, 1), 20),
     )
     return Made(
-        benchmark=benchmark, outcomes=outcomes, prompts=prompts, tabulate=make_tabulate(benchmark, outcomes, prompts)
+        benchmark=benchmark, outcomes=outcomes, prompts=prompts, build_table=make_table_builder(benchmark, outcomes, prompts)
     )

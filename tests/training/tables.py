@@ -1,10 +1,10 @@
-"""Outcomes whose figures can be worked out by hand."""
+"""Outcomes that are simple enough to work out the results by hand."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from training.outcomes import Outcomes
+from training.quality.outcomes import Outcomes
 
 
 def make_outcomes(
@@ -15,7 +15,7 @@ def make_outcomes(
     groups: Sequence[str] | None = None,
     prompts: Sequence[str] | None = None,
 ) -> Outcomes:
-    """Models a, b, … on prompts 0, 1, …; one row of costs is that of every prompt."""
+    """Return outcomes of models a, b, … on prompts 0, 1, …. A single row of costs applies to every prompt."""
     scores = np.array(score, np.float64)
     n, m = scores.shape
     return Outcomes(
@@ -30,7 +30,10 @@ def make_outcomes(
 
 
 def two_trades(n: int = 400, *, seed: int = 0, strength: float = 0.35) -> Outcomes:
-    """Two kinds of prompts, a cheap and a dear model, each good at one kind, and one that is dear and middling."""
+    """Return outcomes on two kinds of prompts.
+
+    A cheap and an expensive model are good at one kind each. The third model is the most expensive and never the best.
+    """
     rng = np.random.default_rng(seed)
     first = np.arange(n) % 2 == 0
     chance = np.stack(

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from router.types import Estimate, ModelProfile
-from training.datasets import DatasetError
+from training.data.table import DatasetError
 from training.export import export_profiles, write_profiles
 
 FULL = ModelProfile(
@@ -22,7 +22,7 @@ FULL = ModelProfile(
 )
 
 
-def test_an_export_reads_back_without_this_code() -> None:
+def test_an_export_is_plain_json() -> None:
     assert json.loads(export_profiles([FULL, ModelProfile(name="bare")], source={"created": "2026-01-02"})) == {
         "format": "llm-router-profiles",
         "version": 1,
@@ -72,6 +72,6 @@ def test_a_file_is_utf_8_and_replaces_an_older_one(tmp_path: Path) -> None:
     assert "größer" in out.read_bytes().decode()
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_the_error_names_a_path_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"missing/p\.json cannot be written: No such file .*; name a file in a folder"):
         write_profiles(tmp_path / "missing" / "p.json", [FULL], source={})

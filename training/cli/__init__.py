@@ -1,4 +1,4 @@
-"""`llm-router-train`: train, evaluate, compare, convert. The pipeline's only place that prints."""
+"""The command line `llm-router-train`: train, evaluate, compare and convert. Only this package of `training` prints."""
 
 from __future__ import annotations
 
@@ -7,22 +7,35 @@ from typing import NoReturn
 
 import click
 
-from router.cli import USAGE, run
-from training.cli.compare import diff, drift
-from training.cli.data import check_data, published
-from training.cli.encoders import distil, encoder
-from training.cli.evaluate import evaluate
-from training.cli.export import export
-from training.cli.train import train
+from router.cli.run import USAGE, run
+from training.cli.data import check_data_command, published_command
+from training.cli.diff import diff_command
+from training.cli.drift import drift_command
+from training.cli.encoders import distil_command, encoder_command
+from training.cli.evaluate import evaluate_command
+from training.cli.export import export_command
+from training.cli.train import train_command
+
+_COMMANDS = (
+    train_command,
+    evaluate_command,
+    diff_command,
+    drift_command,
+    export_command,
+    check_data_command,
+    encoder_command,
+    distil_command,
+    published_command,
+)
 
 
 @click.group()
 @click.version_option(package_name="contextual-llm-router")
 def app() -> None:
-    """Learn a router from two CSV files."""
+    """Train a router from two CSV files, and evaluate it."""
 
 
-for command in (train, evaluate, diff, drift, export, check_data, encoder, distil, published):
+for command in _COMMANDS:
     app.add_command(command)
 
 
@@ -30,6 +43,7 @@ def main() -> NoReturn:
     """Run the command line."""
     try:
         run(app)
+    # The commands import their libraries when they run. A missing one means that an extra was not installed.
     except ImportError as error:
         click.echo(f"error: {error}; pip install 'contextual-llm-router[train,plots]'", err=True)
         sys.exit(USAGE)

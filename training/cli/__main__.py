@@ -1,4 +1,4 @@
-"""`python -m training.cli`."""
+"""Run `llm-router-train` as `python -m training.cli`."""
 
 from training.cli import main
 

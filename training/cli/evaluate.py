@@ -1,4 +1,4 @@
-"""`llm-router-train evaluate`: how often the task is told, or whether routing pays."""
+"""`llm-router-train evaluate`: measure the predicted tasks of a model folder, or whether its routing pays."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import TYPE_CHECKING
 
 import click
 
-from router.artifacts import find_artifact
-from training.cli.options import own_tasks_option, path_option, seed_option, show_progress
-from training.cli.tables import tell_qualities, tell_tasks
+from router.model_folder.load import find_model_folder
+from training.cli.options import json_option, model_option, own_tasks_option, path_option, seed_option, show_progress
+from training.cli.tables import format_qualities, format_tasks
 
 if TYPE_CHECKING:
-    from training.datasets import LabelledPrompt
-    from training.evaluate import Evaluation
+    from training.data.prompts import LabelledPrompt
+    from training.evaluation.evaluate import Evaluation
 
 
-@click.command()
+@click.command("evaluate")
 @path_option("--prompts", help="CSV of labelled prompts: prompt,task,…; may end in .gz.")
 @path_option("--conversations", help="Instead: CSV of conversations: conversation_id,role,content,task.")
-@path_option("--benchmark", help="Instead: CSV of benchmark results with prompts: says whether routing pays.")
-@path_option("--model", help="Model folder; default: $LLM_ROUTER_MODEL, else the shipped one.")
+@path_option("--benchmark", help="Instead: CSV of benchmark results with prompts. Reports whether routing pays.")
+@model_option
 @path_option("--train-on", help="CSV of labelled prompts, or of benchmark results, that the baselines learn from.")
-@click.option("--by", type=click.Choice(["task", "source"]), help="A table for each of them besides.")
+@click.option("--by", type=click.Choice(["task", "source"]), help="Print one more table, with a row for each of these.")
 @own_tasks_option
 @seed_option
-@path_option("--out", help="Folder to write the figures, tables, pictures and a page to; needs the extra `plots`.")
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
-def evaluate(
+@path_option("--out", help="Folder to write figures, tables, pictures and a page to. Needs the extra plots.")
+@json_option
+def evaluate_command(
     *,
     prompts: Path | None,
     conversations: Path | None,
@@ -42,29 +42,64 @@ def evaluate(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Say how often a model folder tells the task, or whether its routing pays on a benchmark; beside baselines."""
-    from training.classifier import default_cache
-    from training.datasets import TASKS, read_conversations, read_prompts, with_task
-    from training.pipeline import evaluate_folder
-    from training.report import to_json, write_evaluation
+    """Measure a model folder beside baselines.
 
-    given_files = [file for file in (prompts, conversations, benchmark) if file]
-    if len(given_files) != 1:
+    With --prompts or --conversations: how often it predicts the right task. With --benchmark: whether its routing pays.
+    """
+    files = [file for file in (prompts, conversations, benchmark) if file]
+    # The three kinds of file need different columns and give different figures.
+    if len(files) != 1:
         raise click.UsageError("give one of --prompts, --conversations and --benchmark")
-    (file,) = given_files
+    if benchmark and (by or own_tasks):
+        raise click.UsageError("--by and --own-tasks are for --prompts; leave them out")
     if out:
-        import matplotlib  # noqa: F401 - missing, it should be told before the work
+        # If matplotlib is missing, fail now and not after minutes of work.
+        import matplotlib  # noqa: F401
+    folder = model or find_model_folder()
     if benchmark:
-        if by or own_tasks:
-            raise click.UsageError("--by and --own-tasks are for --prompts; leave them out")
-        _evaluate_routing(benchmark, model or find_artifact(), train_on=train_on, seed=seed, out=out, as_json=as_json)
+        _evaluate_routing(benchmark, folder, train_on=train_on, seed=seed, out=out, as_json=as_json)
         return
+    # Conversations have three sources (first turn, follow-up, short follow-up), which always matter.
+    if conversations:
+        by = "task" if by == "task" else "source"
+    _evaluate_tasks(
+        files[0],
+        folder,
+        is_conversations=conversations is not None,
+        train_on=train_on,
+        by=by,
+        own_tasks=own_tasks,
+        seed=seed,
+        out=out,
+        as_json=as_json,
+    )
+
+
+def _evaluate_tasks(
+    file: Path,
+    model: Path,
+    *,
+    is_conversations: bool,
+    train_on: Path | None,
+    by: str | None,
+    own_tasks: bool,
+    seed: int,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Measure the predicted tasks, print them and write them."""
+    from training.classifier.features import default_cache
+    from training.data.conversations import read_conversations
+    from training.data.prompts import TASKS, read_prompts, with_task
+    from training.evaluation.folder import evaluate_folder
+    from training.evaluation.report import to_json, write_evaluation
 
     tasks = None if own_tasks else TASKS
-    given = (read_prompts if prompts else read_conversations)(file, tasks=tasks)
+    given = (read_conversations if is_conversations else read_prompts)(file, tasks=tasks)
+    # Texts without a request have no right task to compare with.
     given = replace(given, rows=with_task(given.rows))
-    evaluation, guesses = evaluate_folder(
-        model or find_artifact(),
+    evaluation, predictions = evaluate_folder(
+        model,
         given,
         train_on=read_prompts(train_on, tasks=tasks) if train_on else None,
         seed=seed,
@@ -75,46 +110,47 @@ def evaluate(
     if as_json:
         click.echo(to_json(evaluation, file.name))
         return
-    click.echo("\n".join([f"{file.name}: n {evaluation.n}, seed {seed}, 95 % bootstrap intervals", *_tell(evaluation)]))
+    lines = [f"{file.name}: n {evaluation.n}, seed {seed}, 95 % bootstrap intervals", *_describe(evaluation)]
     if by == "task":
-        click.echo("\n".join(["", *tell_tasks(evaluation.tasks)]))
-    elif by == "source" or conversations:
-        click.echo("\n".join(_tell_sources(guesses, given.rows)))
-    for path in written:
-        click.echo(path)
+        lines += ["", *format_tasks(evaluation.tasks)]
+    elif by == "source":
+        lines += _format_sources(predictions, given.rows)
+    click.echo("\n".join([*lines, *map(str, written)]))
 
 
 def _evaluate_routing(
     benchmark: Path, model: Path, *, train_on: Path | None, seed: int, out: Path | None, as_json: bool
 ) -> None:
-    from training.classifier import default_cache
-    from training.pipeline import evaluate_routing
-    from training.routing.report import to_json, to_text, write_routing
+    """Assess the routing, print the verdict and write the report."""
+    from training.classifier.features import default_cache
+    from training.verdict.folder import assess_routing
+    from training.verdict.report import to_json, to_text, write_routing
 
-    judgement = evaluate_routing(
+    assessment = assess_routing(
         model, benchmark, train_on=train_on, seed=seed, cache=default_cache(), progress=show_progress
     )
-    written = write_routing(out, judgement.evaluation, notes=judgement.notes) if out else []
+    evaluation, notes = assessment.evaluation, assessment.notes
+    written = write_routing(out, evaluation, notes=notes) if out else []
     if as_json:
-        click.echo(to_json(judgement.evaluation, notes=judgement.notes))
+        click.echo(to_json(evaluation, notes=notes))
         return
-    click.echo("\n".join(to_text(judgement.evaluation, notes=judgement.notes)))
-    for path in written:
-        click.echo(path)
+    click.echo("\n".join([*to_text(evaluation, notes=notes), *map(str, written)]))
 
 
-def _tell(evaluation: Evaluation) -> list[str]:
+def _describe(evaluation: Evaluation) -> list[str]:
     deciders = ", ".join(f"{name} {share.n} (accuracy {share.accuracy:.2f})" for name, share in evaluation.deciders.items())
     return [
-        *tell_qualities(evaluation.qualities),
+        *format_qualities(evaluation.qualities),
         f"router: among two {evaluation.top2}, calibration error {evaluation.calibration_error}",
         f"settled by: {deciders}",
     ]
 
 
-def _tell_sources(predictions: dict[str, list[str | None]], rows: Sequence[LabelledPrompt]) -> list[str]:
+def _format_sources(predictions: dict[str, list[str | None]], rows: Sequence[LabelledPrompt]) -> list[str]:
+    """Return one line for each source: the accuracy of each set of predictions on its rows."""
     lines = ["", f"{'source':26} {'n':>5}  " + "  ".join(f"{name:>13}" for name in predictions) + "   (accuracy)"]
     for source in sorted({row.source for row in rows}):
+        # Accuracy by source has no interval: some sources have only a few rows.
         places = [i for i, row in enumerate(rows) if row.source == source]
         shares = [sum(guess[i] == rows[i].task for i in places) / len(places) for guess in predictions.values()]
         lines.append(f"{source:26} {len(places):5}  " + "  ".join(f"{share:13.3f}" for share in shares))

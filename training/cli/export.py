@@ -1,4 +1,4 @@
-"""`llm-router-train export`: profiles for other gateways."""
+"""`llm-router-train export`: write the profiles of a model folder for other gateways."""
 
 from __future__ import annotations
 
@@ -6,19 +6,24 @@ from pathlib import Path
 
 import click
 
-from router.artifacts import find_artifact, load_artifact
-from training.cli.options import path_option
+from router.model_folder.load import find_model_folder, load_model_folder
+from training.cli.options import model_option, path_option
 
 
-@click.command()
-@path_option("--model", help="Model folder; default: $LLM_ROUTER_MODEL, else the shipped one.")
-@path_option("--out", required=True, help="The JSON file to write.")
-def export(*, model: Path | None, out: Path) -> None:
-    """Write the profiles of a model folder as plain JSON that another gateway can read."""
+@click.command("export")
+@model_option
+@path_option("--out", required=True, help="JSON file to write.")
+def export_command(*, model: Path | None, out: Path) -> None:
+    """Write profiles for other gateways.
+
+    The profiles of a model folder become plain JSON that another gateway can read.
+    """
     from training.export import write_profiles
 
-    artifact = load_artifact(model or find_artifact(), on_error="keywords")
-    data = [{"name": data.name, "licence": data.licence, "sha256": data.sha256} for data in artifact.manifest.training_data]
-    source = {"created": artifact.manifest.created, "manifest_sha256": artifact.sha256, "learnt_from": data}
-    write_profiles(out, artifact.profiles, source=source)
-    click.echo(f"{out}: {len(artifact.profiles)} models")
+    # Profiles can be exported even if the classifier is broken.
+    folder = load_model_folder(model or find_model_folder(), on_error="keywords")
+    data = [{"name": data.name, "licence": data.licence, "sha256": data.sha256} for data in folder.manifest.training_data]
+    # Other gateways can see from this which data the profiles come from, and under which licence.
+    source = {"created": folder.manifest.created, "manifest_sha256": folder.sha256, "learnt_from": data}
+    write_profiles(out, folder.profiles, source=source)
+    click.echo(f"{out}: {len(folder.profiles)} models")

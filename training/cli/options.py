@@ -1,4 +1,4 @@
-"""Options that several commands share, and how far along they are."""
+"""Options that several commands share, and their progress bars."""
 
 from __future__ import annotations
 
@@ -18,25 +18,42 @@ def path_option(
     multiple: bool = False,
     help: str,  # noqa: A002 - as click's
 ) -> Callable[[Command], Command]:
-    """Return an option that names a file or folder."""
+    """Return an option that names a file or a folder.
+
+    Args:
+        name: Name of the option, with its dashes.
+        required: Whether the command needs it.
+        multiple: Whether it may be repeated.
+        help: Its help text.
+    """
     kind = click.Path(path_type=Path)
     return click.option(name, required=required, multiple=multiple, metavar="PATH", type=kind, help=help)
 
 
+# Options that are the same in several commands have one text, so that --help does not contradict itself.
 prompts_option = path_option("--prompts", required=True, help="CSV of labelled prompts: prompt,task,…; may end in .gz.")
-seed_option = click.option("--seed", default=0, show_default=True, help="Of every random choice.")
-own_tasks_option = click.option("--own-tasks", is_flag=True, help="The tasks are those in the file, not the 14 built in.")
+log_option = path_option(
+    "--prompts",
+    required=True,
+    help="Log of prompts: .jsonl (prompt or messages), .txt (one per line), or CSV with a column prompt; may end in .gz.",
+)
+model_option = path_option("--model", help="Model folder; default: $LLM_ROUTER_MODEL, or else the shipped one.")
+seed_option = click.option("--seed", default=0, show_default=True, help="Seed of all random choices.")
+own_tasks_option = click.option(
+    "--own-tasks", is_flag=True, help="Use the tasks named in the file instead of the 14 built-in ones."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 
 
 def show_progress(texts: Sequence[str]) -> Iterable[str]:
-    """Wrap texts in a bar that counts those encoded."""
+    """Return texts with a progress bar that counts the encoded ones."""
     from tqdm import tqdm
 
-    return tqdm(texts, desc="encoding", unit="prompt", disable=None)  # None: only on a terminal
+    return tqdm(texts, desc="encoding", unit="prompt", disable=None)  # None: no bar unless it is a terminal
 
 
 def show_steps(steps: Sequence[int]) -> Iterable[int]:
-    """Wrap the numbers of steps in a bar that counts those done."""
+    """Return numbers of steps with a progress bar that counts the finished ones."""
     from tqdm import tqdm
 
     return tqdm(steps, desc="tuning", unit="step", disable=None)

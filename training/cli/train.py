@@ -1,40 +1,41 @@
-"""`llm-router-train train`: from two CSV files to a model folder."""
+"""`llm-router-train train`: train a model folder from two CSV files."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from router.artifacts import find_artifact
-from router.classifier import CONTINUES
+from router.classify.classifier import CONTINUES
+from router.model_folder.load import find_model_folder
 from training.cli.options import own_tasks_option, path_option, prompts_option, seed_option, show_progress, show_steps
-from training.cli.tables import tell_qualities, tell_tasks
+from training.cli.tables import format_qualities, format_tasks
 
 if TYPE_CHECKING:
-    from router.artifacts import Manifest
-    from training.artifacts import Training
-    from training.finetune import Tuned
+    from router.model_folder.manifest import Manifest
+    from router.types import ModelProfile
+    from training.encoder.finetune import FinetunedEncoder
+    from training.result import TrainingResult
 
 BASE = "sentence-transformers/all-MiniLM-L6-v2"
+_SHOWN_MODELS, _SHOWN_BY_TASK = 5, 2
 
 
-@click.command()
+@click.command("train")
 @prompts_option
 @path_option("--benchmark", required=True, help="CSV of benchmark results: model,task,score,…; may end in .gz.")
-@path_option("--out", required=True, help="The model folder to write; an older one there is replaced.")
+@path_option("--out", required=True, help="Model folder to write. It replaces an older model folder.")
 @path_option("--encoder", help="Encoder folder; default: that of the shipped model folder.")
 @click.option(
-    "--finetune", is_flag=True, help="Tune an encoder on the prompts first: better, and minutes to an hour slower."
+    "--finetune", is_flag=True, help="Tune an encoder on the prompts first. Better, but it takes minutes to an hour more."
 )
-@click.option("--base", default=BASE, show_default=True, help="What --finetune tunes: a hub name or a local folder.")
+@click.option("--base", default=BASE, show_default=True, help="Model that --finetune tunes: a hub name or a local folder.")
 @own_tasks_option
 @seed_option
-@click.option("--jobs", default=-1, show_default=True, help="Processes for cross-validation; -1: all processors.")
-def train(
+@click.option("--jobs", default=-1, show_default=True, help="Processes for cross-validation. -1: one per processor.")
+def train_command(
     *,
     prompts: Path,
     benchmark: Path,
@@ -46,47 +47,57 @@ def train(
     seed: int,
     jobs: int,
 ) -> None:
-    """Learn a task classifier and model profiles; write a model folder that the router loads."""
-    from training.artifacts import check_replaceable
-    from training.classifier import default_cache
-    from training.pipeline import train as learn
+    """Train a model folder.
 
+    It holds a task classifier and model profiles, and the router can load it.
+    """
+    from training.classifier.features import default_cache
+    from training.model_folder import check_replaceable
+    from training.pipeline import train
+
+    # Click cannot exclude one option by another, so it is done here.
     if finetune:
         if encoder:
-            raise click.UsageError("--finetune makes an encoder of its own; leave out --encoder")
+            raise click.UsageError("--finetune makes its own encoder; leave out --encoder")
+        # Tuning takes long. Fail before it if the result could not be written.
         check_replaceable(out)
         encoder = _tune_for(out, prompts, base=base, own_tasks=own_tasks, seed=seed)
 
-    training = learn(
+    training = train(
         prompts,
         benchmark,
         out,
-        encoder=encoder or find_artifact() / "encoder",
+        encoder=encoder or find_model_folder() / "encoder",
         own_tasks=own_tasks,
         seed=seed,
         jobs=jobs,
         cache=default_cache(),
         progress=show_progress,
     )
-    click.echo(_describe_training(training, out))
+    click.echo("\n".join(_describe_training(training, out)))
+    # Only a tuned encoder is temporary. It is kept if training fails, because it took long.
     if finetune and encoder:
         shutil.rmtree(encoder)
 
 
 def _tune_for(out: Path, prompts: Path, *, base: str, own_tasks: bool, seed: int) -> Path:
-    """Return the folder, beside `out`, of an encoder tuned on the prompts."""
-    from training.finetune import Recipe
-    from training.pipeline import tune_encoder
+    """Tune an encoder on the prompts; return its folder, which lies beside `out`."""
+    from training.encoder.finetune import FinetuneRecipe
+    from training.encoder.tune import tune_encoder
 
+    # Beside the model folder and not in it, because a model folder is replaced as a whole.
     folder = out.with_name(f".{out.name}-encoder")
+    # An interrupted run may have left it behind, and tuning writes to a new folder only.
     shutil.rmtree(folder, ignore_errors=True)
-    tuned, _ = tune_encoder(base, prompts, folder, recipe=Recipe(seed=seed), own_tasks=own_tasks, progress=show_steps)
+    tuned, _ = tune_encoder(
+        base, prompts, folder, recipe=FinetuneRecipe(seed=seed), own_tasks=own_tasks, progress=show_steps
+    )
     click.echo(describe_tuning(tuned))
     return folder
 
 
-def describe_tuning(tuned: Tuned) -> str:
-    """Return how the tuning of an encoder went, epoch by epoch."""
+def describe_tuning(tuned: FinetunedEncoder) -> str:
+    """Return the results of tuning an encoder, one line for each epoch."""
     lines = [f"tuned on {tuned.record.rows} prompts, {tuned.held_out} held out; epoch {tuned.record.epochs} kept"]
     lines += [
         f"epoch {epoch}: held-out log-loss {loss:.3f}, accuracy {accuracy:.3f}"
@@ -95,64 +106,65 @@ def describe_tuning(tuned: Tuned) -> str:
     return "\n".join(lines)
 
 
-def _describe_training(training: Training, out: Path) -> str:
-    manifest = training.manifest
+def _describe_training(training: TrainingResult, out: Path) -> list[str]:
+    manifest, metrics = training.manifest, training.manifest.metrics
+    # The label for follow-ups is not a task of the user.
     n_tasks = sum(label != CONTINUES for label in manifest.labels)
-    best = sorted(training.profiles, key=lambda profile: -_mean_quality(profile.quality.values()))[:5]
-    return "\n".join(
-        [
-            f"{out}: {manifest.training_data[0].rows} prompts, {n_tasks} tasks, {len(training.profiles)} models",
-            *(f"note: {note}" for note in training.notes),
-            "",
-            f"held out, {int(manifest.metrics['folds'])} folds by group, seed {manifest.seed}, 95 % bootstrap intervals:",
-            *tell_qualities(training.qualities),
-            ", ".join(
-                f"{part} weighs {manifest.metrics[f'weight of {part}']:.2f} (C {manifest.metrics[f'C of {part}']:g})"
-                for part in ("embedding", "words")
-            ),
-            f"calibration error {manifest.metrics['calibration error']:.3f}, unsure below {manifest.threshold:.2f}",
-            *_tell_first(manifest),
-            *_tell_dial(manifest),
-            "",
-            *tell_tasks(training.tasks),
-            "",
-            "best models",
-            *(f"{task.task:16} {_tell_best(training, task.task)}" for task in training.tasks),
-            "",
-            f"best over all tasks: {', '.join(profile.name for profile in best)}",
-        ]
-    )
+    # Sorting is stable: models of equal quality keep the order of the file.
+    best = sorted(training.profiles, key=lambda profile: -_mean_quality(profile))[:_SHOWN_MODELS]
+    return [
+        f"{out}: {manifest.training_data[0].rows} prompts, {n_tasks} tasks, {len(training.profiles)} models",
+        *(f"note: {note}" for note in training.notes),
+        "",
+        f"held out, {int(metrics['folds'])} folds by group, seed {manifest.seed}, 95 % bootstrap intervals:",
+        *format_qualities(training.qualities),
+        "weights: "
+        + ", ".join(
+            f"{part} {metrics[f'weight of {part}']:.2f} (C {metrics[f'C of {part}']:g})" for part in ("embedding", "words")
+        ),
+        f"calibration error {metrics['calibration error']:.3f}, unsure below {manifest.threshold:.2f}",
+        *_describe_first_tier(manifest),
+        *_describe_heads(manifest),
+        "",
+        *format_tasks(training.tasks),
+        "",
+        "best models",
+        *(f"{task.task:16} {_list_best(training, task.task)}" for task in training.tasks),
+        "",
+        f"best over all tasks: {', '.join(profile.name for profile in best)}",
+    ]
 
 
-def _tell_first(manifest: Manifest) -> list[str]:
+def _describe_first_tier(manifest: Manifest) -> list[str]:
+    """Return how many prompts the first tier answers, or nothing if there is no first tier."""
     record = manifest.first
     if record is None:
         return []
     return [
-        f"the first tier answers {record.share:.0%} of {record.n} prompts, from {record.threshold:.2f} on: "
-        f"{record.lost * 100:.1f} points of accuracy lost"
+        f"the first tier answers {record.share:.0%} of {record.n} prompts (probability {record.threshold:.2f} or more) and "
+        f"loses {record.lost * 100:.1f} points of accuracy"
     ]
 
 
-def _tell_dial(manifest: Manifest) -> list[str]:
-    """Tell what the benchmark taught beside profiles, where it did."""
-    told = []
+def _describe_heads(manifest: Manifest) -> list[str]:
+    """Return what was learned from a benchmark with prompts, or nothing if there was none."""
+    lines = []
     if manifest.heads:
         kept = [
-            f"{what} in {', '.join(task for task, found in by.items() if found.kept) or 'no task'}"
-            for what, by in (("quality", manifest.heads.quality), ("cost", manifest.heads.cost))
+            f"{target} in {', '.join(task for task, found in by_task.items() if found.kept) or 'no task'}"
+            for target, by_task in (("quality", manifest.heads.quality), ("cost", manifest.heads.cost))
         ]
-        told.append(f"prompts themselves move {' and '.join(kept)}")
+        lines.append(f"the text of a prompt shifts {' and '.join(kept)}")
     if manifest.usd_per_point is not None:
-        told.append(f"balanced: a point of quality is worth {manifest.usd_per_point:.3g} USD")
-    return told
+        lines.append(f"balanced: a point of quality is worth {manifest.usd_per_point:.3g} USD")
+    return lines
 
 
-def _tell_best(training: Training, task: str) -> str:
-    best = sorted(training.profiles, key=lambda profile: -profile.quality[task].mean)[:2]
+def _list_best(training: TrainingResult, task: str) -> str:
+    best = sorted(training.profiles, key=lambda profile: -profile.quality[task].mean)[:_SHOWN_BY_TASK]
     return ", ".join(f"{p.name} {p.quality[task].mean:.2f} ± {p.quality[task].stderr:.2f}" for p in best)
 
 
-def _mean_quality(estimates: Iterable[object]) -> float:
-    means = [getattr(estimate, "mean", 0.0) for estimate in estimates]
+def _mean_quality(profile: ModelProfile) -> float:
+    means = [estimate.mean for estimate in profile.quality.values()]
     return sum(means) / max(len(means), 1)

@@ -1,24 +1,30 @@
-"""Calls whose every number can be worked out by hand."""
+"""Endpoints and clocks for calls whose numbers can be worked out by hand."""
 
 import asyncio
 import random
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
 
 from router import Preference, RoutingDecision, TaskPrediction
-from router.calls import Call, Target, Usage
-from router.execution import CallPolicy, Plan, RetryBudget, plan_call
-from router.health import EndpointHealth, LiveState
+from router.calls import Call, CallTarget, Usage
+from router.execution.plan import plan_call
+from router.execution.policy import CallPolicy
+from router.execution.retry_budget import RetryBudget
+from router.execution.steps import Plan
+from router.health.endpoint import EndpointHealth
+from router.health.live import LiveState
 from tests.router.fakes import score
-from tests.router.health.clock import FakeClock, seeded
+from tests.router.health.fakes import FakeClock, seeded
+from tests.router.simulated_loop import SimulatedLoop, run_simulated
 
 PROMPT = "a secret that must not leak"
+_T = TypeVar("_T")
 USAGE = Usage(input_tokens=1000, output_tokens=200)
 
 
 class SleepyClock(FakeClock):
-    """Stands still until somebody sleeps."""
+    """Only moves when a test moves it or a call pauses."""
 
     def sleep(self, seconds: float) -> None:
         self.advance(seconds)
@@ -26,18 +32,31 @@ class SleepyClock(FakeClock):
     async def asleep(self, seconds: float) -> None:
         self.advance(seconds)
 
+    def run(self, main: Coroutine[Any, Any, _T]) -> _T:
+        return asyncio.run(main)
 
-class RealClock:
-    """The time on the wall."""
+
+class SimulatedClock:
+    """The time of a simulated event loop. It jumps to the next timer when every task waits."""
+
+    def __init__(self) -> None:
+        self._loop = SimulatedLoop(now=1000.0)
 
     def __call__(self) -> float:
-        return time.monotonic()
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
+        return self._loop.time()
 
     async def asleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+    def run(self, main: Coroutine[Any, Any, _T]) -> _T:
+        return run_simulated(main, self._loop)
+
+
+class RealClock:
+    """The real time."""
+
+    def __call__(self) -> float:
+        return time.monotonic()
 
 
 class HighestRandom(random.Random):
@@ -47,17 +66,19 @@ class HighestRandom(random.Random):
         return max(a, b)
 
 
-class Fleet:
-    """Endpoints `a`, `b`, … of models of the same name, with live state, a retry budget and a fake clock."""
+class FakeEndpoints:
+    """Endpoints of models with the same names, with live state, a retry budget and a clock."""
 
-    def __init__(self, *names: str, policy: CallPolicy | None = None, clock: RealClock | None = None) -> None:
+    def __init__(
+        self, *names: str, policy: CallPolicy | None = None, clock: SimulatedClock | RealClock | None = None
+    ) -> None:
         self.clock: Any = clock or SleepyClock()
         self.policy = policy or CallPolicy()
         self.live = LiveState(dict.fromkeys(names, 1.0), clock=self.clock, rng=seeded())
         self.budget = RetryBudget(self.policy)
-        self.targets = [Target(model=name, endpoint=name) for name in names]
+        self.targets = [CallTarget(model=name, endpoint=name) for name in names]
 
-    def plan(self, *targets: Target, policy: CallPolicy | None = None, **call: Any) -> Plan:
+    def plan(self, *targets: CallTarget, policy: CallPolicy | None = None, **call: Any) -> Plan:
         asked = Call(
             targets=targets or self.targets,
             messages=[{"role": "user", "content": PROMPT}],
@@ -80,7 +101,7 @@ class Fleet:
         return {kind: n for kind, n in self.health(name).failures.items() if n}
 
     def at_rest(self) -> bool:
-        """Whether nothing is counted in flight any more, neither requests nor calls nor extra attempts."""
+        """Whether nothing is in flight any more: no request, no call and no extra attempt."""
         inflight = [health.inflight for health in self.live.snapshot().values()]
         return not any(inflight) and (self.budget._calls, self.budget._extra) == (0, 0)
 

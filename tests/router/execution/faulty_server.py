@@ -1,4 +1,4 @@
-"""A server on the loopback address that speaks OpenAI's protocol, badly in every way that the path of a request names."""
+"""A server on the loopback address that speaks OpenAI's protocol, with the fault that the path of a request names."""
 
 import json
 import threading
@@ -14,7 +14,7 @@ DRIP_S = 0.02
 
 
 class FaultyServer:
-    """Serves `url("429")`, `url("stall")` and so on, each fault under a path of its own; `url("ok")` is well.
+    """Serves each fault under its own path: `url("429")`, `url("stall")` and so on. `url("ok")` has no fault.
 
     Attributes:
         asked: The fault, body and headers (lower case) of each request, in order.
@@ -52,7 +52,7 @@ class _Server(ThreadingHTTPServer):
     owner: FaultyServer
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that leave are no news."""
+        """Do nothing: clients that leave are expected here."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -61,7 +61,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name in the base class
-        """Say nothing."""
+        """Write no log."""
 
     def do_POST(self) -> None:
         fault = self.path.split("/")[1]
@@ -89,7 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def send_events(self, *events: object, done: bool = True) -> None:
-        """Send server-sent events, in chunked transfer encoding, with its proper end if `done`."""
+        """Send server-sent events, in chunked transfer encoding, with its end if `done`."""
         self.send_head("text/event-stream", headers={"Transfer-Encoding": "chunked"})
         for event in events:
             self.send_part(f"data: {event if isinstance(event, str) else json.dumps(event)}\n\n")
@@ -109,7 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.drop()
 
     def drip(self, part: str) -> None:
-        """Send something again and again, but never an answer."""
+        """Send a part again and again, but never an answer."""
         while not self.server.owner.stopping.wait(DRIP_S):
             self.send_part(part)
         self.drop()
@@ -181,7 +181,7 @@ def drip_body(handler: _Handler) -> None:
 
 
 def drip_events(*events: object) -> Act:
-    """Send these events, then comments for ever, as servers do to keep a connection alive."""
+    """Send these events, then comments without end, as servers do to keep a connection alive."""
 
     def act(handler: _Handler) -> None:
         handler.send_events(*events, done=False)
@@ -202,7 +202,7 @@ def send_bad_json(handler: _Handler) -> None:
     handler.send_body(b'{"id": "1", "choices": [{', "application/json")
 
 
-# "as-told" answers with what the request says in `answer`.
+# "scripted" answers with the `answer` in the request.
 WHOLE: Mapping[str, Act] = {
     "ok": lambda handler: handler.send_json(completion()),
     "drop": _Handler.drop,
@@ -218,7 +218,7 @@ WHOLE: Mapping[str, Act] = {
     "error-event": lambda handler: handler.send_json(ERROR),
     "error-event-after": lambda handler: handler.send_json(ERROR),
     "no-finish-reason": lambda handler: handler.send_json(completion(finish_reason=None)),
-    "as-told": lambda handler: handler.send_body(handler.body["answer"].encode(), "application/json"),
+    "scripted": lambda handler: handler.send_body(handler.body["answer"].encode(), "application/json"),
 }
 STREAMED: Mapping[str, Act] = {
     "ok": lambda handler: handler.send_events(ROLE, HALF, REST, TOTALS, "[DONE]"),
@@ -235,5 +235,5 @@ STREAMED: Mapping[str, Act] = {
     "error-event": lambda handler: handler.send_events(ROLE, ERROR, "[DONE]"),
     "error-event-after": lambda handler: handler.send_events(ROLE, HALF, ERROR, "[DONE]"),
     "no-finish-reason": lambda handler: handler.send_events(ROLE, HALF, "[DONE]"),
-    "as-told": lambda handler: handler.send_events(handler.body["answer"], "[DONE]"),
+    "scripted": lambda handler: handler.send_events(handler.body["answer"], "[DONE]"),
 }

@@ -11,18 +11,18 @@ NOW_S = 1_700_000_000.0
 
 
 class HttpError(Exception):
-    """As HTTP clients raise them: some tell the status themselves, some by their response."""
+    """As HTTP clients raise them: some have the status themselves, some in their response."""
 
-    def __init__(self, message: str = "", *, headers: dict[str, str] | None = None, **told: Any) -> None:
-        self.response = SimpleNamespace(headers=headers or {}, **{k: v for k, v in told.items() if k == "status_code"})
-        for name, value in told.items():
+    def __init__(self, message: str = "", *, headers: dict[str, str] | None = None, **fields: Any) -> None:
+        self.response = SimpleNamespace(headers=headers or {}, **{k: v for k, v in fields.items() if k == "status_code"})
+        for name, value in fields.items():
             if name != "status_code":
                 setattr(self, name, value)
         super().__init__(message)
 
 
-def failure(status: int, message: str = "", **told: Any) -> CallError:
-    return failure_of(HttpError(message, status_code=status, **told), wall_clock=lambda: NOW_S)
+def failure(status: int, message: str = "", **fields: Any) -> CallError:
+    return failure_of(HttpError(message, status_code=status, **fields), wall_clock=lambda: NOW_S)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_without_a_status_a_failure_is_transient() -> None:
     assert failure_of(HttpError(status_code=200)).status is None
 
 
-def test_an_account_without_money_is_refused_and_not_slowed_down() -> None:
+def test_an_account_without_money_counts_as_a_refused_key_and_not_as_a_rate_limit() -> None:
     assert failure(429, code="insufficient_quota").kind == "auth"
 
 
@@ -78,29 +78,29 @@ def test_retry_after_is_seconds_or_a_date(headers: dict[str, str], seconds: floa
         "Please reduce the length of the messages or completion.",
     ],
 )
-def test_what_servers_say_of_a_prompt_too_long_is_understood(message: str) -> None:
+def test_the_messages_of_servers_about_a_prompt_too_long_are_recognised(message: str) -> None:
     assert failure(400, message).too_long
     assert failure(400, body={"message": message}).too_long
     assert not failure(429, message).too_long
     assert not failure(500, message).too_long
 
 
-def test_too_large_a_body_and_the_code_tell_it_too() -> None:
+def test_status_413_and_the_code_mean_a_prompt_too_long_too() -> None:
     assert failure(413).too_long
     assert failure(400, code="context_length_exceeded").too_long
     assert not failure(400, "temperature must be at most 2", code="invalid_value").too_long
 
 
 @pytest.mark.parametrize(
-    ("code", "told"),
+    ("code", "shown"),
     [
         ("model_not_found", "HttpError 404 (model_not_found)"),
         ("sk-s3cret", "HttpError 404"),
         ("what is 2+2", "HttpError 404"),
     ],
 )
-def test_a_message_has_the_code_only_where_it_can_be_neither_key_nor_prompt(code: str, told: str) -> None:
-    assert str(failure(404, "sk-s3cret cannot read: what is 2+2", code=code)) == told
+def test_a_message_has_the_code_only_if_it_can_be_neither_key_nor_prompt(code: str, shown: str) -> None:
+    assert str(failure(404, "sk-s3cret cannot read: what is 2+2", code=code)) == shown
 
 
 @pytest.mark.parametrize(
@@ -116,5 +116,5 @@ def test_a_message_has_the_code_only_where_it_can_be_neither_key_nor_prompt(code
         (None, "transient"),
     ],
 )
-def test_an_error_object_in_a_body_tells_its_class_by_code_or_type(body: object, kind: str) -> None:
+def test_an_error_object_in_a_body_is_classified_by_code_or_type(body: object, kind: str) -> None:
     assert failure_in(body).kind == kind

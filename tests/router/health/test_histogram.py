@@ -45,7 +45,7 @@ def test_merging_with_itself_doubles_every_count() -> None:
 
 
 @given(samples=SECONDS, more=SECONDS)
-def test_a_copy_goes_its_own_way(samples: list[float], more: list[float]) -> None:
+def test_a_copy_is_independent(samples: list[float], more: list[float]) -> None:
     original = holding(*samples)
     original.copy().merge(holding(*more))
     assert original == holding(*samples)
@@ -54,7 +54,7 @@ def test_a_copy_goes_its_own_way(samples: list[float], more: list[float]) -> Non
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, -1e-300, -1.0])
 def test_nan_infinite_and_negative_samples_are_refused_and_change_nothing(bad: float) -> None:
     histogram = holding(1.0)
-    with pytest.raises(InputError, match="finite and not negative, was"):
+    with pytest.raises(InputError, match="finite and not negative, got"):
         histogram.add(bad)
     assert histogram == holding(1.0)
 

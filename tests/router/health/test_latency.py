@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.errors import InputError
-from router.health import HealthPolicy, LiveState
-from router.health.latency import LatencyEstimate, Pace, fleet_of, peak_ewma
-from tests.router.health.clock import FakeClock, answer, begin
+from router.health.latency import LatencyEstimate, Pace, peak_ewma, summarize_paces
+from router.health.live import LiveState
+from router.health.policy import HealthPolicy
+from tests.router.health.fakes import FakeClock, answer, begin
 
 LATENCY = st.floats(0, 1e6)
 SPAN = st.floats(0, 1e4)
@@ -15,7 +16,7 @@ BAD = [math.nan, math.inf, -math.inf, -1.0]
 
 
 def pace(seconds: float) -> Pace:
-    """Of an endpoint whose typical answer, 300 tokens, takes that long, all of it until the first token."""
+    """Pace of an endpoint whose typical answer, 300 tokens, takes that long, all of it before the first token."""
     return Pace(first_token_s=seconds, per_token_s=0.0)
 
 
@@ -49,33 +50,33 @@ def test_a_slower_sample_never_makes_the_estimate_faster(
 
 
 @pytest.mark.parametrize("bad", BAD)
-def test_nan_infinite_and_negative_samples_are_refused_and_teach_nothing(bad: float) -> None:
-    with pytest.raises(InputError, match="finite and not negative, was"):
+def test_nan_infinite_and_negative_samples_are_refused_and_change_nothing(bad: float) -> None:
+    with pytest.raises(InputError, match="finite and not negative, got"):
         peak_ewma(10.0, bad, elapsed_s=1.0, decay_s=60.0)
     estimate = LatencyEstimate()
     estimate.add(2.0, first_token_s=1.0, output_tokens=100, now=0.0, decay_s=60.0)
-    with pytest.raises(InputError, match="finite and not negative, was"):
+    with pytest.raises(InputError, match="finite and not negative, got"):
         estimate.add(bad, first_token_s=None, output_tokens=None, now=1.0, decay_s=60.0)
     assert estimate.pace == Pace(first_token_s=1.0, per_token_s=0.01)
 
 
 @pytest.mark.parametrize("bad", [*BAD, 5.0])
-def test_a_first_token_outside_the_call_counts_as_untold(bad: float) -> None:
-    told, untold = LatencyEstimate(), LatencyEstimate()
-    told.add(2.0, first_token_s=bad, output_tokens=100, now=0.0, decay_s=60.0)
-    untold.add(2.0, first_token_s=None, output_tokens=100, now=0.0, decay_s=60.0)
-    assert told.pace == untold.pace
+def test_a_first_token_outside_the_call_counts_as_unknown(bad: float) -> None:
+    given, unknown = LatencyEstimate(), LatencyEstimate()
+    given.add(2.0, first_token_s=bad, output_tokens=100, now=0.0, decay_s=60.0)
+    unknown.add(2.0, first_token_s=None, output_tokens=100, now=0.0, decay_s=60.0)
+    assert given.pace == unknown.pace
 
 
 @pytest.mark.parametrize("bad", BAD)
-def test_a_length_that_is_no_length_counts_as_untold(bad: float) -> None:
-    told, untold = LatencyEstimate(), LatencyEstimate()
-    told.add(2.0, first_token_s=None, output_tokens=bad, now=0.0, decay_s=60.0)  # type: ignore[arg-type] # the point
-    untold.add(2.0, first_token_s=None, output_tokens=None, now=0.0, decay_s=60.0)
-    assert told.pace == untold.pace
+def test_a_length_that_is_no_length_counts_as_unknown(bad: float) -> None:
+    given, unknown = LatencyEstimate(), LatencyEstimate()
+    given.add(2.0, first_token_s=None, output_tokens=bad, now=0.0, decay_s=60.0)  # type: ignore[arg-type] # the point
+    unknown.add(2.0, first_token_s=None, output_tokens=None, now=0.0, decay_s=60.0)
+    assert given.pace == unknown.pace
 
 
-def test_a_streamed_answer_tells_its_first_token_apart_from_its_length() -> None:
+def test_a_streamed_answer_separates_its_first_token_from_its_length() -> None:
     clock = FakeClock()
     live = LiveState({"a": 1.0}, clock=clock)
     attempt = begin(live, "a")
@@ -102,9 +103,9 @@ def test_a_long_answer_is_not_held_against_the_model_that_wrote_it() -> None:
 
 def test_an_answer_of_unknown_length_counts_as_a_typical_one_and_an_empty_one_as_a_token() -> None:
     clock = FakeClock()
-    live = LiveState({"untold": 1.0, "empty": 1.0}, clock=clock)
-    answer(live, clock, "untold", 7.0)
-    assert live.load("untold", output_tokens=300) == pytest.approx(7.0)
+    live = LiveState({"unknown": 1.0, "empty": 1.0}, clock=clock)
+    answer(live, clock, "unknown", 7.0)
+    assert live.load("unknown", output_tokens=300) == pytest.approx(7.0)
     answer(live, clock, "empty", 0.51, output_tokens=0)  # 0.01 s a token, the first worth 50
     assert live.load("empty", output_tokens=0) == pytest.approx(0.5)
 
@@ -119,7 +120,7 @@ def test_a_call_too_short_for_the_clock_still_has_a_load_that_grows_with_request
     assert idle > 0
 
 
-def test_an_unknown_latency_is_a_second_until_a_peer_is_known_and_then_the_median_of_those_known() -> None:
+def test_an_unknown_latency_is_one_second_and_later_the_median_of_the_known_ones() -> None:
     clock = FakeClock()
     live = LiveState(dict.fromkeys("abcde", 1.0), clock=clock)
     assert live.load("e") == 1.0
@@ -140,8 +141,8 @@ def test_an_unknown_latency_is_a_second_until_a_peer_is_known_and_then_the_media
 def test_latencies_are_forgotten_by_30_medians_between_10_and_120_seconds(
     seconds: tuple[float, ...], decay_s: float
 ) -> None:
-    fleet = fleet_of([pace(each) for each in seconds], HealthPolicy())
-    assert fleet.decay_s == pytest.approx(decay_s)
+    summary = summarize_paces([pace(each) for each in seconds], HealthPolicy())
+    assert summary.decay_s == pytest.approx(decay_s)
 
 
 def test_a_bad_latency_fades_down_to_that_of_the_fastest_and_a_good_one_stays() -> None:
@@ -157,7 +158,7 @@ def test_a_bad_latency_fades_down_to_that_of_the_fastest_and_a_good_one_stays() 
     assert live.load("fast") == pytest.approx(2.0)
 
 
-def test_one_that_is_quicker_than_the_fastest_for_short_answers_is_not_slowed_down_by_age() -> None:
+def test_an_endpoint_that_beats_the_fastest_for_short_answers_is_not_slowed_down_by_age() -> None:
     clock = FakeClock()
     live = LiveState({"prompt": 1.0, "steady": 1.0}, clock=clock)
     for name, first_token_s, seconds in (("prompt", 0.1, 6.1), ("steady", 2.0, 5.0)):
@@ -203,5 +204,5 @@ def test_no_prediction_is_ever_zero_nor_slower_than_the_slowest_sample(seconds: 
 
 @pytest.mark.parametrize("bad", BAD)
 def test_a_load_for_an_impossible_length_is_refused(bad: float) -> None:
-    with pytest.raises(InputError, match="output_tokens must be finite and not negative, was"):
+    with pytest.raises(InputError, match="output_tokens must be finite and not negative, got"):
         LiveState({"a": 1.0}).load("a", output_tokens=bad)

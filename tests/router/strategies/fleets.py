@@ -1,4 +1,4 @@
-"""Contexts of equals, told apart only by the live facts a test gives; and counts of who came first."""
+"""Contexts of equal models that differ only in the live facts of a test, and counts of which model came first."""
 
 import random
 import time
@@ -11,7 +11,7 @@ from tests.router.fakes import context, score
 
 
 class Yielding(str):
-    """A name that lets another thread run whenever a dictionary looks it up."""
+    """A name that lets another thread run each time a dictionary looks it up."""
 
     __slots__ = ()
 
@@ -21,17 +21,17 @@ class Yielding(str):
 
 
 def fleet(names: Sequence[str], **facts: object) -> RoutingContext:
-    """All of quality and utility 0.5; `facts` are fields of the context, such as `weights={"a": 2.0}`."""
+    """Return models with quality and utility 0.5. `facts` are fields of the context, such as `weights={"a": 2.0}`."""
     return replace(context(*(score(name, 0.5) for name in names)), **facts)  # type: ignore[arg-type]
 
 
 def by_utility(utilities: Mapping[str, float], **facts: object) -> RoutingContext:
-    """Quality and utility as given."""
+    """Return models with the given quality, which is also their utility."""
     return replace(context(*(score(name, utility) for name, utility in utilities.items())), **facts)  # type: ignore[arg-type]
 
 
 def chance(seed: int = 0) -> random.Random:
-    return random.Random(seed)  # noqa: S311 - no secret hangs on it
+    return random.Random(seed)  # noqa: S311 - no secret depends on it
 
 
 def firsts(strategy: Strategy, asked: RoutingContext, calls: int) -> list[str]:
@@ -39,7 +39,7 @@ def firsts(strategy: Strategy, asked: RoutingContext, calls: int) -> list[str]:
 
 
 def fits(counts: Counter[str], shares: Mapping[str, float]) -> bool:
-    """Whether counts are likely (chi-square, p > 1e-6) under shares that need not sum to one; a share of 0 allows none."""
+    """Return whether counts are likely under shares (chi-square, p > 1e-6). Shares may have any sum; 0 allows no count."""
     from scipy.stats import chisquare
 
     n, total = counts.total(), sum(shares.values())

@@ -40,7 +40,7 @@ def owners(weights: Mapping[str, float]) -> dict[str, str]:
         ("模型", "Zoë", 0x14F25521EAAE3347),
     ],
 )
-def test_the_hash_is_the_one_that_is_written_down(model: str, key: str, hashed: int) -> None:
+def test_the_hash_is_the_documented_one(model: str, key: str, hashed: int) -> None:
     assert hash_to_unit(model, key) == ((hashed >> 11) + 0.5) / 2**53
 
 
@@ -57,14 +57,14 @@ print(json.dumps(["".join(consistent_hash(context)) for context in asked]))
 
 
 @pytest.mark.parametrize("seed", ["0", "1", "random"])
-def test_every_process_ranks_alike_whatever_its_hash_seed(seed: str) -> None:
+def test_every_process_ranks_the_same_way_whatever_its_hash_seed(seed: str) -> None:
     command = [sys.executable, "-c", SCRIPT, json.dumps(list(GOLDEN))]
     environment = os.environ | {"PYTHONHASHSEED": seed}
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, check=True, text=True)
     assert json.loads(done.stdout) == list(GOLDEN.values())
 
 
-def test_the_boundary_between_model_and_key_is_hashed_too() -> None:
+def test_the_boundary_between_model_and_key_changes_the_hash() -> None:
     assert hash_to_unit("ab", "c") != hash_to_unit("a", "bc")
 
 
@@ -73,7 +73,7 @@ def test_a_lone_surrogate_is_a_key_like_any_other() -> None:
 
 
 @pytest.mark.parametrize("byte", [b"\0", b"\xff"])
-def test_the_least_and_the_largest_hash_have_a_rank_too(byte: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_smallest_and_the_largest_hash_have_a_rank(byte: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     class Digest:
         def copy(self) -> "Digest":
             return self
@@ -83,7 +83,7 @@ def test_the_least_and_the_largest_hash_have_a_rank_too(byte: bytes, monkeypatch
         def digest(self) -> bytes:
             return byte * 8
 
-    monkeypatch.setattr(sys.modules[hash_to_unit.__module__], "_UNFED", Digest())
+    monkeypatch.setattr(sys.modules[hash_to_unit.__module__], "_EMPTY_HASH", Digest())
     assert 0 < hash_to_unit("a", "user-1") < 1
     assert rank("user-1", {"a": 1.0, "b": 2.0}) == ["b", "a"]
 
@@ -138,7 +138,7 @@ def test_with_ten_models_one_more_moves_an_eleventh_of_the_keys() -> None:
 
 
 def most_allowed(name: str, inflight: Mapping[str, int], weights: Mapping[str, int]) -> int:
-    """⌈1.25 · (Σ + 1) · w / Σw⌉, without rounding."""
+    """Return ⌈1.25 · (Σ + 1) · w / Σw⌉, without rounding."""
     return math.ceil(Fraction(5, 4) * (sum(inflight.values()) + 1) * weights[name] / sum(weights.values()))
 
 
@@ -164,7 +164,7 @@ def test_no_model_ever_takes_more_than_a_quarter_over_its_share(
     counts=st.lists(st.integers(0, 20), min_size=5, max_size=5),
     key=st.text(max_size=5),
 )
-def test_those_over_the_bound_go_to_the_end_and_nothing_else_moves(
+def test_models_over_the_bound_go_to_the_end_and_no_other_moves(
     weights: dict[str, int], counts: Sequence[int], key: str
 ) -> None:
     inflight = dict(zip(weights, counts, strict=False))
@@ -175,7 +175,7 @@ def test_those_over_the_bound_go_to_the_end_and_nothing_else_moves(
     assert len(over) < len(weights)
 
 
-def test_a_hot_key_spills_over_to_its_next_model_and_returns() -> None:
+def test_a_hot_key_moves_to_its_next_model_and_returns() -> None:
     first, second, *rest = rank("hot", dict.fromkeys("abcd", 1.0))
     # ⌈1.25 · 4 / 4⌉ = 2 with three in flight: first may have a second, not a third
     assert consistent_hash(fleet("abcd", key="hot", inflight={first: 1, rest[0]: 1, rest[1]: 1}))[0] == first
@@ -183,13 +183,13 @@ def test_a_hot_key_spills_over_to_its_next_model_and_returns() -> None:
     assert consistent_hash(fleet("abcd", key="hot"))[0] == first
 
 
-def test_what_models_have_in_flight_that_are_no_candidates_does_not_count() -> None:
+def test_requests_of_models_that_are_no_candidates_do_not_count() -> None:
     first, second = rank("hot", dict.fromkeys("ab", 1.0))
     # ⌈1.25 · 3 / 2⌉ = 2
     assert consistent_hash(fleet("ab", key="hot", inflight={first: 2, "gone": 90})) == [second, first]
 
 
-def test_without_a_key_the_prompt_sticks() -> None:
+def test_without_a_key_the_prompt_is_the_key() -> None:
     asked = [fleet("abcdef", key="", prompt=f"prompt {number}") for number in range(50)]
     assert len({consistent_hash(context)[0] for context in asked}) == 6
     assert [consistent_hash(context) for context in asked] == [consistent_hash(context) for context in asked]

@@ -24,7 +24,7 @@ def test_the_rest_follow_by_load(loads: dict[str, float], seed: int) -> None:
 
 
 @given(loads=LOADS, seed=st.integers(0, 99))
-def test_what_is_more_loaded_than_all_others_comes_last(loads: dict[str, float], seed: int) -> None:
+def test_a_model_with_more_load_than_all_others_comes_last(loads: dict[str, float], seed: int) -> None:
     asked = fleet([*loads, "penalised"], loads=loads | {"penalised": 150.0})
     assert Dynamic(chance(seed))(asked)[-1] == "penalised"
 
@@ -33,11 +33,11 @@ def test_of_two_the_less_loaded_always_comes_first() -> None:
     assert firsts(Dynamic(chance()), fleet("ab", loads={"a": 2.0, "b": 1.0}), 50) == ["b"] * 50
 
 
-def test_where_no_load_is_known_every_order_is_as_likely() -> None:
+def test_without_known_loads_every_order_is_equally_likely() -> None:
     strategy = Dynamic(chance())
     drawn = Counter("".join(strategy(fleet("abc"))) for _ in range(3000))
     assert fits(drawn, {"".join(order): 1 for order in permutations("abc")})
 
 
-def test_a_draw_repeats_under_its_seed() -> None:
+def test_the_same_seed_gives_the_same_rankings() -> None:
     assert len({tuple(firsts(Dynamic(chance(7)), fleet("abc"), 20)) for _ in range(3)}) == 1

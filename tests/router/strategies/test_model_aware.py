@@ -34,7 +34,7 @@ def test_it_ranks_by_mean_quality_over_the_focus(focus: str | dict[str, float] |
     assert ModelAware(focus)(known(QUALITY)) == ranking
 
 
-def test_areas_may_be_ones_own() -> None:
+def test_a_caller_can_name_other_areas() -> None:
     assert ModelAware("numbers", areas={"numbers": ["math"]})(known(QUALITY)) == ["rounder", "coder", "writer"]
 
 
@@ -44,22 +44,22 @@ def test_the_prompt_does_not_matter() -> None:
     assert ModelAware("coding")(other) == ModelAware("coding")(asked)
 
 
-def test_a_task_that_is_not_known_of_a_model_does_not_count_and_a_model_without_any_comes_last() -> None:
+def test_an_unknown_task_does_not_count_and_a_model_without_any_known_task_comes_last() -> None:
     asked = known({"none": {"writing": 1.0}, "half": {"coding": 0.7}, "both": {"coding": 0.8, "math": 0.4}, "empty": {}})
     assert ModelAware("technical")(asked) == ["half", "both", "none", "empty"]
     assert ModelAware()(asked) == ["none", "half", "both", "empty"]
 
 
-def test_ties_keep_the_artifacts_order() -> None:
+def test_ties_keep_the_order_of_the_model_folder() -> None:
     assert ModelAware()(known({name: {"math": 0.5} for name in "cab"})) == ["c", "a", "b"]
 
 
-def test_a_focus_on_nothing_that_is_known_is_refused_with_what_is() -> None:
-    with pytest.raises(InputError, match=r"on a task in \['coding', 'math', 'writing'\], was on \['cooking'\]"):
+def test_a_focus_without_a_known_task_is_refused_and_the_known_tasks_are_listed() -> None:
+    with pytest.raises(InputError, match=r"one of the tasks \['coding', 'math', 'writing'\], got \['cooking'\]"):
         ModelAware("cooking")(known(QUALITY))
 
 
 @pytest.mark.parametrize("weights", [{}, {"math": 0.0}, {"math": -1.0}, {"math": math.nan}, {"math": math.inf}])
-def test_weights_that_weigh_nothing_are_refused(weights: dict[str, float]) -> None:
-    with pytest.raises(InputError, match="weights of a focus must be finite, not negative and not all 0"):
+def test_invalid_weights_are_refused(weights: dict[str, float]) -> None:
+    with pytest.raises(InputError, match="weights of a focus must be finite, 0 or more and not all 0"):
         ModelAware(weights)

@@ -12,30 +12,32 @@ from tests.router.strategies.fleets import Yielding, chance, firsts, fits, fleet
 WEIGHT = st.floats(0.01, 100)
 WHOLE = st.dictionaries(st.sampled_from("abcde"), st.integers(1, 9), min_size=1)
 WEIGHTS = st.dictionaries(st.sampled_from("abcdef"), WEIGHT, min_size=1)
-SHARES = st.dictionaries(st.sampled_from("abcdef"), st.floats(0.2, 5), min_size=1)  # none too rare for a chi-square
+SHARES = st.dictionaries(
+    st.sampled_from("abcdef"), st.floats(0.2, 5), min_size=1
+)  # no share is too small for a chi-square test
 USERS = [f"user-{number}" for number in range(2000)]
 
 
-def test_the_heavier_is_spread_over_the_cycle() -> None:
+def test_the_heavier_model_is_spread_over_the_cycle() -> None:
     asked = fleet("abc", weights={"a": 5.0})
     assert "".join(firsts(SmoothWeighted(), asked, 14)) == "aabacaaaabacaa"
 
 
-def test_the_rest_follow_by_what_they_are_owed() -> None:
+def test_the_others_follow_by_their_debt() -> None:
     strategy, asked = SmoothWeighted(), fleet("abc", weights={"a": 1.0, "b": 2.0, "c": 3.0})
     # owed, in sixths: 1 2 3, c pays: 1 2 -3; 2 4 0, b pays: 2 -2 0; 3 0 3, a pays: -3 0 3; -2 2 6
     assert ["".join(strategy(asked)) for _ in range(4)] == ["cba", "bac", "acb", "cba"]
 
 
 @given(WHOLE)
-def test_whole_weights_are_the_exact_counts_of_a_cycle(weights: dict[str, int]) -> None:
+def test_whole_weights_are_the_exact_counts_in_a_cycle(weights: dict[str, int]) -> None:
     strategy, asked = SmoothWeighted(), fleet(list(weights), weights=weights)
     for _ in range(3):
         assert Counter(firsts(strategy, asked, sum(weights.values()))) == weights
 
 
 @given(calls=st.lists(WEIGHTS, max_size=8), times=st.integers(1, 20))
-def test_no_model_lags_its_shares_by_n_requests_however_weights_and_candidates_change(
+def test_no_model_is_n_requests_behind_its_share_however_weights_and_candidates_change(
     calls: list[dict[str, float]], times: int
 ) -> None:
     strategy, owed = SmoothWeighted(), Counter[str]()
@@ -46,12 +48,12 @@ def test_no_model_lags_its_shares_by_n_requests_however_weights_and_candidates_c
         assert len(owed) == 1 or all(abs(lag) < len(owed) - 1 + 1e-6 for lag in owed.values())
 
 
-def test_what_is_owed_to_a_model_that_is_no_candidate_waits_for_it() -> None:
+def test_the_debt_to_a_model_that_is_no_candidate_is_kept() -> None:
     strategy = SmoothWeighted()
     assert [strategy(fleet(names))[0] for names in ("ab", "c") * 4] == list("acbcacbc")
 
 
-def test_rounding_upsets_no_cycle_however_long_it_runs() -> None:
+def test_rounding_changes_no_cycle_however_long_it_runs() -> None:
     asked = fleet("abcdefg")
     assert "".join(firsts(SmoothWeighted(), asked, 7 * 200)) == "abcdefg" * 200
 
@@ -76,7 +78,7 @@ def test_a_draw_is_by_weight(weights: dict[str, float], seed: int) -> None:
     assert fits(Counter(drawn), weights)
 
 
-def test_a_draw_is_without_replacement_down_to_the_last() -> None:
+def test_a_draw_is_without_replacement_down_to_the_last_model() -> None:
     weights = {"a": 1.0, "b": 2.0, "c": 3.0}
     strategy, asked = WeightedRandom(chance()), fleet("abc", weights=weights)
     # of six: c, then b of the three left: 3/6 · 2/3; and so on
@@ -85,7 +87,7 @@ def test_a_draw_is_without_replacement_down_to_the_last() -> None:
     assert fits(Counter("".join(strategy(asked)) for _ in range(6000)), shares)
 
 
-def test_a_draw_repeats_under_its_seed() -> None:
+def test_the_same_seed_gives_the_same_draws() -> None:
     draws = [tuple(firsts(WeightedRandom(chance(seed)), fleet("abc"), 20)) for seed in (1, 2, 1, 2)]
     assert draws[:2] == draws[2:]
     assert draws[0] != draws[1]

@@ -1,0 +1,103 @@
+"""A caller's messages and options in, a plan of the call out; answers teach their length."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from router.classify.text import Prompt, parse_prompt
+from router.errors import InputError
+from router.score.profile_arrays import DEFAULT_OUTPUT_TOKENS
+
+if TYPE_CHECKING:
+    from router.calls import Completion
+    from router.decide import Decider
+    from router.execution.steps import Plan
+    from router.options import RouteOptions
+    from router.score.feedback import Learner
+    from router.serving.fleet import Fleet
+
+
+class Caller:
+    """Plans calls. Thread-safe.
+
+    Args:
+        decider: Decides which model is called.
+        fleet: Plans the calls to the models of a decision.
+        learner: Is told the length of each answer; None: nothing is learned.
+    """
+
+    def __init__(self, decider: Decider, fleet: Fleet, learner: Learner | None) -> None:
+        self._decider, self._fleet, self._learner = decider, fleet, learner
+
+    def plan(
+        self,
+        messages: Prompt,
+        options: RouteOptions,
+        request: Mapping[str, object],
+        fallbacks: Sequence[str] | None,
+        *,
+        stream: bool,
+        began_at: float,
+    ) -> Plan:
+        """Decide, and return the plan of the call.
+
+        Args:
+            messages: Chat messages in the OpenAI form; a text is one user message.
+            options: The options of the decision, defaults included.
+            request: Passed on to the model as it is.
+            fallbacks: Models to call if the first one fails; None: the rest of the ranking.
+            stream: Whether the answer comes in chunks.
+            began_at: Start of the call by the fleet's clock; the deadline counts from it.
+
+        Raises:
+            InputError: If a fallback is unknown, or as `Decider.decide`.
+            NoCandidateError: If every model is excluded.
+        """
+        prompt = parse_prompt(messages)
+        needs = frozenset(options.needs) | self._find_needs(request) | ({"vision"} if prompt.has_image else set())
+        (decision,) = self._decider.decide([prompt], replace(options, needs=needs))
+        return self._fleet.plan(
+            decision,
+            [{"role": "user", "content": messages}] if isinstance(messages, str) else messages,
+            options=request,
+            stream=stream,
+            needs=needs,
+            tokens=prompt.tokens + _count_answer_tokens(request),
+            fallbacks=fallbacks,
+            learn=self._learn,
+            began_at=began_at,
+        )
+
+    def _find_needs(self, request: Mapping[str, object]) -> frozenset[str]:
+        """Return the capabilities that a request uses, as far as any profile claims to have them."""
+        form = request.get("response_format")
+        used = {"tools"} if request.get("tools") else set()
+        used |= {"json"} if isinstance(form, Mapping) and str(form.get("type")).startswith("json") else set()
+        return frozenset(used & self._decider.list_capabilities())
+
+    def _learn(self, completion: Completion) -> None:
+        if self._learner is not None and completion.usage.output_tokens is not None:
+            probabilities = completion.decision.prediction.probabilities
+            self._learner.add_length(completion.model, probabilities, completion.usage.output_tokens)
+            self._decider.update_profiles(self._learner.profiles())
+
+
+def check_executor(executor: Any, method: str, remedy: str) -> Any:
+    """Return an executor that has a method.
+
+    Raises:
+        InputError: If there is no executor, or it lacks the method; says the remedy.
+    """
+    if executor is None:
+        raise InputError("a call needs an executor; make the router with serving=Serving(executor=...)")
+    if not hasattr(executor, method):
+        raise InputError(f"the executor {type(executor).__name__} has no {method}(): {remedy}")
+    return executor
+
+
+def _count_answer_tokens(request: Mapping[str, object]) -> int:
+    """Return the longest answer that a request asks for, or the usual length."""
+    limit = request.get("max_tokens") or request.get("max_completion_tokens")
+    return int(limit) if isinstance(limit, (int, float)) else int(DEFAULT_OUTPUT_TOKENS)

@@ -1,0 +1,1 @@
+"""A prompt comes in, a probability for each task goes out."""

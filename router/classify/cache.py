@@ -1,0 +1,98 @@
+"""A cache in front of the task predictor, so that a repeated prompt is not encoded again."""
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import replace
+from hashlib import blake2b
+
+from router.classify.predictor import Classification, TaskPredictor
+from router.types import TierChoice
+
+# Below this number of prompts, starting threads takes longer than they save.
+_MIN_PROMPTS_FOR_THREADS = 4
+
+
+class CachedPredictor:
+    """Classify prompts and keep the latest results. Thread-safe. Pickles, with an empty cache.
+
+    A classification depends only on the turns, the tier and the predictor, and none of these changes. The choice of a model
+    depends on options and live state as well, so it is never cached. The keys are hashes (BLAKE2b, 128 bits); no text is
+    kept.
+
+    Args:
+        predictor: Classifies prompts that are not in the cache.
+        size: Number of classifications to keep, about 5 kB each. 0 turns the cache off.
+    """
+
+    def __init__(self, predictor: TaskPredictor, *, size: int) -> None:
+        self.predictor = predictor
+        self._size = size
+        self._cached: OrderedDict[bytes, Classification] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def classify(self, turns: Sequence[str], *, tier: TierChoice = "auto") -> Classification:
+        """Return the classification of a conversation, see `TaskPredictor.classify`.
+
+        Args:
+            turns: The user's turns, newest first.
+            tier: `full` skips the first tier.
+        """
+        if not self._size:
+            return self.predictor.classify(turns[0], turns[1:], tier=tier)
+        key = _hash((*turns, tier))
+        with self._lock:
+            found = self._cached.get(key)
+            if found is not None:
+                self._cached.move_to_end(key)
+        if found is None:
+            # Outside the lock: two threads may classify the same prompt, but no thread waits for the encoder of another.
+            found = self.predictor.classify(turns[0], turns[1:], tier=tier)
+            with self._lock:
+                self._cached[key] = found
+                if len(self._cached) > self._size:
+                    self._cached.popitem(last=False)
+        return _copy(found)
+
+    def classify_many(self, prompts: Sequence[Sequence[str]], *, tier: TierChoice = "auto") -> list[Classification]:
+        """Return the classification of each prompt, as `classify` does, on all processors.
+
+        Equal prompts are classified once.
+
+        Args:
+            prompts: The user's turns of each prompt, newest first.
+            tier: `full` skips the first tier.
+        """
+        from concurrent.futures import ThreadPoolExecutor
+
+        # Longest first, so that no thread starts on a long prompt while the others have nothing left to do.
+        unique = sorted({tuple(turns) for turns in prompts}, key=lambda turns: -sum(map(len, turns)))
+        if len(unique) < _MIN_PROMPTS_FOR_THREADS:
+            return [self.classify(turns, tier=tier) for turns in prompts]
+        # Threads are enough: ONNX Runtime and numpy release the interpreter lock while they compute.
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            found = dict(zip(unique, pool.map(lambda turns: self.classify(turns, tier=tier), unique), strict=True))
+        return [_copy(found[tuple(turns)]) for turns in prompts]
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _make_empty, (self.predictor, self._size)
+
+
+def _copy(found: Classification) -> Classification:
+    """Return a copy with its own probabilities, because a caller may change those of its decision."""
+    return replace(found, prediction=replace(found.prediction, probabilities=dict(found.prediction.probabilities)))
+
+
+def _make_empty(predictor: TaskPredictor, size: int) -> CachedPredictor:
+    return CachedPredictor(predictor, size=size)
+
+
+def _hash(parts: Sequence[str]) -> bytes:
+    digest = blake2b(digest_size=16)
+    for part in parts:
+        content = part.encode()
+        # The length goes in too, so that ("ab", "c") and ("a", "bc") differ.
+        digest.update(len(content).to_bytes(8, "little"))
+        digest.update(content)
+    return digest.digest()

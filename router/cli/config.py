@@ -1,0 +1,61 @@
+"""`llm-router config check`: a configuration file in, what it would serve out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from router.config.read import choose_profiles, read_config
+from router.config.schema import Config
+from router.model_folder.load import find_model_folder, load_model_folder
+from router.serving.fleet import Fleet
+from router.types import ModelProfile
+
+
+@click.group()
+def config() -> None:
+    """Check configuration files: models, endpoints, limits."""
+
+
+@config.command(name="check")
+@click.argument("file", type=click.Path(path_type=Path))
+def check_config(file: Path) -> None:
+    """Read FILE, TOML or YAML, and its model folder; print the models, endpoints and limits that it describes."""
+    config = read_config(file)
+    profiles = choose_profiles(config, load_model_folder(config.model_folder or find_model_folder()).profiles)
+    Fleet(profiles, config.serving)  # raises if the parts do not fit together; the SDK for the calls is not needed
+    click.echo("\n".join(_describe(profiles, config)))
+
+
+def _describe(profiles: Sequence[ModelProfile], config: Config) -> list[str]:
+    serving = config.serving
+    lines = [f"{config.path}: {len(profiles)} models, strategy {config.strategy}, {_describe_defaults(config)}"]
+    if serving.spend:
+        lines.append(f"spend: {serving.spend.usd:g} USD per {serving.spend.window_s:g} s, then {serving.spend.on_spent}")
+    for profile in profiles if config.models else ():
+        lines.append(f"{profile.name}  {_describe_limits(config, profile.name)}".rstrip())
+        for name, weight in serving.endpoints.get(profile.name, {}).items():
+            endpoint = config.endpoints[name]
+            key = "no key" if endpoint.key_env is None else f"key in ${endpoint.key_env}"
+            unset = " (not set)" if endpoint.key_env and endpoint.key_env not in os.environ else ""
+            lines.append(f"  {endpoint.base_url}  as {endpoint.model}, weight {weight:g}, {key}{unset}")
+    return lines
+
+
+def _describe_defaults(config: Config) -> str:
+    return ", ".join(f"{name} {value}" for name, value in config.defaults.given().items()) or "prefer balanced"
+
+
+def _describe_limits(config: Config, model: str) -> str:
+    limits = config.models[model]
+    parts = [
+        f"{number} {unit} per minute"
+        for number, unit in ((limits.requests_per_minute, "requests"), (limits.tokens_per_minute, "tokens"))
+        if number is not None
+    ]
+    if limits.fallbacks is not None:
+        parts.append(f"then {', '.join(limits.fallbacks) or 'no other model'}")
+    return ", ".join(parts)

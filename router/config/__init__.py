@@ -1,0 +1,1 @@
+"""One TOML or YAML file in, everything that a router is made from out, except code."""

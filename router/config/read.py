@@ -1,0 +1,161 @@
+"""A configuration file in, `Config` out; every mistake is reported with its line or key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from router.config.schema import VARIABLE, Config, ConfigFile, EndpointConfig, ModelConfig
+from router.config.served_by import find_endpoints, make_endpoints, share_capacity
+from router.errors import ConfigError, InputError
+from router.execution.limits import RateLimit, SpendCap
+from router.execution.policy import CallPolicy
+from router.health.policy import HealthPolicy
+from router.options import RouteOptions
+from router.score.parameters import DEFAULT_PARAMETERS
+from router.score.risk import RiskCurve
+from router.serving.serving import Serving
+from router.strategies import make_strategy
+from router.types import ModelProfile
+
+_T = TypeVar("_T")
+_MAX_BYTES = 1 << 20
+# Stands in for a model folder's measurement while a file is checked without its folder.
+_ANY_RISK = RiskCurve(reference="", n=0, tolerances=(), losses=(), deviations=(), savings=())
+
+
+def read_config(path: Path) -> Config:
+    """Read and check a configuration.
+
+    Args:
+        path: A file whose name ends in `.toml`, `.yaml` or `.yml`.
+
+    Raises:
+        ConfigError: If the file cannot be read or breaks a rule; names the line or the key.
+    """
+    raw = _parse(path)
+    file, defaults = _split(path, raw)
+    endpoints = {name: _read_endpoint(path, name, values) for name, values in file.endpoints.items()}
+    models = {name: _convert(path, f"models.{name}", values, ModelConfig) for name, values in file.models.items()}
+    served = {name: find_endpoints(path, name, model, endpoints) for name, model in models.items()}
+    return Config(
+        path=path,
+        model_folder=None if file.model_folder is None else path.parent / file.model_folder,
+        strategy=file.strategy,
+        learn=file.learn,
+        cache_size=file.cache_size,
+        defaults=defaults,
+        models=models,
+        endpoints=make_endpoints(served, endpoints),
+        serving=Serving(
+            endpoints={name: share_capacity(name, models[name].weight, places) for name, places in served.items() if places},
+            fallbacks={name: model.fallbacks for name, model in models.items() if model.fallbacks is not None},
+            calls=_convert_policy(path, "calls", file.calls, CallPolicy),
+            health=_convert_policy(path, "health", file.health, HealthPolicy),
+            limits={name: limit for name, model in models.items() if (limit := _read_limit(path, name, model))},
+            spend=None if file.spend is None else _convert_policy(path, "spend", file.spend, SpendCap),
+        ),
+    )
+
+
+def choose_profiles(config: Config, profiles: Sequence[ModelProfile]) -> tuple[ModelProfile, ...]:
+    """Return the profiles of the models that a configuration names, with the weights that it gives them.
+
+    Raises:
+        ConfigError: If it names a model that the model folder lacks.
+    """
+    known = [profile.name for profile in profiles]
+    for name, model in config.models.items():
+        unknown = [other for other in (name, *(model.fallbacks or ())) if other not in known]
+        if unknown:
+            raise ConfigError(
+                f"{config.path}: models.{name}: unknown models {unknown}; the model folder has: {', '.join(known)}"
+            )
+    chosen = [profile for profile in profiles if profile.name in (config.models or known)]
+    weights = {name: model.weight for name, model in config.models.items() if model.weight is not None}
+    return tuple(replace(profile, weight=weights.get(profile.name, profile.weight)) for profile in chosen)
+
+
+def make_serving(config: Config) -> Serving:
+    """Return how models are called, through the endpoints of the configuration if it has any."""
+    if not config.endpoints:
+        return config.serving
+    from router.execution.openai import OpenAIExecutor
+
+    return replace(config.serving, executor=OpenAIExecutor(config.endpoints))
+
+
+def _parse(path: Path) -> Any:
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise ConfigError(f"{path} must be at most {_MAX_BYTES} bytes; it is no configuration of a router")
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror or error}; name an existing file") from error
+    if path.suffix not in (".toml", ".yaml", ".yml"):
+        raise ConfigError(f"{path}: the name must end in .toml, .yaml or .yml, which says the format")
+    try:
+        return (msgspec.toml if path.suffix == ".toml" else msgspec.yaml).decode(content)
+    except ImportError as error:
+        raise ConfigError(
+            f"{path}: YAML needs the package pyyaml; pip install 'contextual-llm-router[yaml]', or write it as TOML"
+        ) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be parsed: {error}; correct that line") from error
+
+
+def _split(path: Path, raw: Any) -> tuple[ConfigFile, RouteOptions]:
+    """Return the keys of the file itself, and the routing options that stand beside them."""
+    names = {field.name for field in fields(RouteOptions)}
+    is_table = isinstance(raw, dict)
+    options = {key: value for key, value in raw.items() if key in names} if is_table else {}
+    rest = {key: value for key, value in raw.items() if key not in names} if is_table else raw
+    file, defaults = _convert(path, "", rest, ConfigFile), _convert(path, "", options, RouteOptions)
+    try:
+        make_strategy(file.strategy)
+        # The measured loss is the model folder's; everything else about the dial can be checked here.
+        defaults.find_preference(DEFAULT_PARAMETERS.presets, _ANY_RISK)
+    except InputError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return file, defaults
+
+
+def _read_endpoint(path: Path, name: str, values: Mapping[str, Any]) -> EndpointConfig:
+    endpoint = _convert(path, f"endpoints.{name}", values, EndpointConfig)
+    if endpoint.key_env is not None and not VARIABLE.fullmatch(endpoint.key_env):
+        raise ConfigError(
+            f"{path}: endpoints.{name}.key_env must be the name of an environment variable that holds the key; "
+            "never write the key itself into this file"
+        )
+    return endpoint
+
+
+def _read_limit(path: Path, name: str, model: ModelConfig) -> RateLimit | None:
+    if model.requests_per_minute is None and model.tokens_per_minute is None:
+        return None
+    try:
+        return RateLimit(requests_per_minute=model.requests_per_minute, tokens_per_minute=model.tokens_per_minute)
+    except InputError as error:
+        raise ConfigError(f"{path}: models.{name}: {error}") from error
+
+
+def _convert(path: Path, key: str, raw: Any, kind: type[_T]) -> _T:
+    try:
+        return msgspec.convert(raw, kind)
+    except msgspec.ValidationError as error:
+        message = str(error).replace("`$.", f"`{key}." if key else "`").replace("`$`", f"`{key or 'the file'}`")
+        place = "" if not key or key in message else f"{key}: "
+        raise ConfigError(f"{path}: {place}{message}") from error
+
+
+def _convert_policy(path: Path, key: str, raw: Mapping[str, Any], kind: type[_T]) -> _T:
+    """Return a dataclass of numbers. msgspec ignores unknown keys of a dataclass, so they are checked here."""
+    known = [one.name for one in fields(kind)]  # type: ignore[arg-type]  # every caller names a dataclass
+    for name in raw:
+        if name not in known:
+            raise ConfigError(f"{path}: {key}.{name} is unknown; known: {', '.join(known)}")
+    return _convert(path, key, raw, kind)

@@ -1,0 +1,289 @@
+"""Prompts and options in, one `RoutingDecision` per prompt out: classify, exclude, score, rank, give reasons."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from router.classify.cache import CachedPredictor
+from router.classify.keywords import KeywordRules, default_rules
+from router.classify.predictor import Classification, TaskPredictor, narrow
+from router.decision import RoutingDecision
+from router.errors import InputError, NoCandidateError
+from router.score.candidates import find_unable
+from router.score.profile_arrays import DEFAULT_OUTPUT_TOKENS
+from router.score.reasons import (
+    describe_classification,
+    describe_cooling,
+    describe_focus,
+    describe_too_long,
+    describe_unknown,
+)
+from router.score.scoring import ProfileTable
+from router.strategies import FOCUS_AREAS, make_strategy
+from router.types import ModelProfile, ModelScore, Preference, RoutingContext, Strategy, TaskPrediction
+
+if TYPE_CHECKING:
+    from router.classify.classifier import TaskClassifier
+    from router.classify.text import ParsedPrompt
+    from router.options import RouteOptions
+    from router.score.parameters import ScoringParameters
+    from router.serving.fleet import Fleet
+
+_log = logging.getLogger("contextual_llm_router")
+
+
+@dataclass(frozen=True, slots=True)
+class NamedStrategy:
+    """A strategy and its name. One that was made by name pickles as its name, so the copy starts afresh.
+
+    Attributes:
+        name: A registered name, several joined by `>`, or the name of the function.
+        rank: The strategy itself.
+        by_name: Whether it was made by its name.
+    """
+
+    name: str
+    rank: Strategy
+    by_name: bool
+
+    @classmethod
+    def of(cls, strategy: str | Strategy) -> NamedStrategy:
+        """Return a strategy with its name; one that is given by name is made anew.
+
+        Raises:
+            InputError: If the name is unknown.
+        """
+        if callable(strategy):
+            return cls(getattr(strategy, "__name__", type(strategy).__name__), strategy, by_name=False)
+        return cls(strategy, make_strategy(strategy), by_name=True)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return NamedStrategy.of, (self.name if self.by_name else self.rank,)
+
+
+class Decider:
+    """Decides which model should handle a prompt. Thread-safe.
+
+    Args:
+        profiles: The models.
+        predictor: Classifies the prompts.
+        parameters: What a benchmark taught besides the profiles.
+        strategy: Ranks the candidates.
+        fleet: The live state of the models.
+        problems: Sentences that go into the reasons of every decision.
+    """
+
+    def __init__(
+        self,
+        profiles: Sequence[ModelProfile],
+        predictor: CachedPredictor,
+        *,
+        parameters: ScoringParameters,
+        strategy: str | Strategy,
+        fleet: Fleet,
+        problems: Sequence[str],
+    ) -> None:
+        self.strategy = NamedStrategy.of(strategy)
+        self._predictor, self._tasks = predictor, predictor.predictor.labels
+        self._parameters, self._fleet, self._problems = parameters, fleet, tuple(problems)
+        self.update_profiles(profiles)
+
+    def update_profiles(self, profiles: Sequence[ModelProfile]) -> None:
+        """Use these profiles of the same models from now on."""
+        # One assignment, so that a decision in another thread sees the old ones or the new ones, never a mixture.
+        self._models = ({profile.name: profile for profile in profiles}, self._tabulate(profiles))
+
+    def _tabulate(self, profiles: Sequence[ModelProfile]) -> ProfileTable:
+        return ProfileTable(profiles, self._tasks, heads=self._parameters.heads)
+
+    def predict(self, prompt: ParsedPrompt, options: RouteOptions) -> TaskPrediction:
+        """Return the task of a prompt."""
+        return self._predictor.classify(prompt.turns, tier=options.tier or "auto").prediction
+
+    def list_capabilities(self) -> frozenset[str]:
+        """Return the capabilities that any model has."""
+        models, _ = self._models
+        return frozenset().union(*(profile.capabilities for profile in models.values()))
+
+    def decide(self, prompts: Sequence[ParsedPrompt], options: RouteOptions) -> list[RoutingDecision]:
+        """Decide which model should handle each prompt.
+
+        Args:
+            prompts: The prompts.
+            options: The options, the router's defaults included; the same for every prompt.
+
+        Raises:
+            InputError: If an option names something unknown, or the strategy returns no ranking.
+            NoCandidateError: If every model is excluded for a prompt.
+        """
+        preference = options.find_preference(self._parameters.presets, self._parameters.risk)
+        classified = self._predictor.classify_many([prompt.turns for prompt in prompts], tier=options.tier or "auto")
+        pairs = zip(prompts, classified, strict=True)
+        return [self._decide(prompt, classification, options, preference) for prompt, classification in pairs]
+
+    def _decide(
+        self, prompt: ParsedPrompt, classification: Classification, options: RouteOptions, preference: Preference
+    ) -> RoutingDecision:
+        reasons = self._describe_classification(classification)
+        if options.focus is not None:
+            prediction = narrow(classification.prediction, find_focus(options.focus, self._tasks))
+            classification = replace(classification, prediction=prediction)
+            reasons.append(describe_focus(options.focus))
+        scores, excluded = self._score(prompt, classification, options, preference)
+        ranking, cooling = self._rank(prompt, classification, options.key, scores, preference)
+        models, _ = self._models
+        return RoutingDecision(
+            ranking=ranking,
+            prediction=classification.prediction,
+            scores=scores,
+            strategy=self.strategy.name,
+            preference=preference,
+            excluded=excluded,
+            reasons=(
+                *self._problems,
+                *reasons,
+                *cooling,
+                *describe_too_long([models[name] for name in scores], prompt.tokens),
+                *describe_unknown(scores, preference),
+            ),
+        )
+
+    def _describe_classification(self, classification: Classification) -> list[str]:
+        """Return what a caller should know about how the task was found."""
+        has_classifier = self._predictor.predictor.classifier is not None
+        reasons = describe_classification(classification, has_classifier=has_classifier)
+        if classification.prediction.source != "classifier":
+            _log.info("%s", reasons[-1])
+        return reasons
+
+    def _score(
+        self, prompt: ParsedPrompt, classification: Classification, options: RouteOptions, preference: Preference
+    ) -> tuple[dict[str, ModelScore], dict[str, str]]:
+        """Return the scores of the candidates, and the other models with the reason why each is excluded."""
+        models, table = self._models
+        excluded = _exclude_not_allowed(models, options.allowed)
+        rest = {name: profile for name, profile in models.items() if name not in excluded}
+        needs = frozenset(options.needs) | ({"vision"} if prompt.has_image else set())
+        excluded |= find_unable(rest, needs=needs, tokens=prompt.tokens + int(DEFAULT_OUTPUT_TOKENS))
+        # Live latencies cost a look at every endpoint, so only a preference that weighs time asks for them.
+        weighs_time = preference.seconds_per_point != math.inf
+        scores = table.score(
+            [name for name in models if name not in excluded],
+            classification.prediction.probabilities,
+            tokens=prompt.tokens,
+            preference=preference,
+            latency_s=self._fleet.latency_s() if weighs_time else {},
+            features=classification.features,
+            trust=1.0 - classification.prediction.inherited,
+        )
+        limit = math.inf if options.max_cost_usd is None else options.max_cost_usd
+        too_dear = {name: cost for name, score in scores.items() if (cost := score.cost_usd or 0.0) > limit}
+        excluded |= {name: f"expected cost {cost:.3g} USD is over {limit:g}" for name, cost in too_dear.items()}
+        scores = {name: score for name, score in scores.items() if name not in too_dear}
+        if not scores:
+            raise NoCandidateError(excluded)
+        return scores, excluded
+
+    def _rank(
+        self,
+        prompt: ParsedPrompt,
+        classification: Classification,
+        key: str,
+        scores: Mapping[str, ModelScore],
+        preference: Preference,
+    ) -> tuple[tuple[str, ...], list[str]]:
+        """Rank the models that can be called now, then those that cool down, the one that returns first before others."""
+        cooling = self._fleet.find_cooling(list(scores))
+        candidates = tuple(name for name in scores if name not in cooling) or tuple(scores)
+        context = RoutingContext(
+            prompt=prompt.turns[0],
+            key=key,
+            prediction=classification.prediction,
+            candidates=candidates,
+            scores={name: scores[name] for name in candidates} if cooling else scores,
+            preference=preference,
+            loads=self._fleet.loads(candidates),
+            inflight=self._fleet.inflight(candidates),
+            weights=self._fleet.weights(candidates),
+        )
+        ranking = _check_ranking(self.strategy.rank(context), candidates, self.strategy.name)
+        if not cooling:
+            return ranking, []
+        if len(candidates) == len(scores):
+            return ranking, [describe_cooling(list(cooling), every=True)]
+        last = sorted(cooling, key=lambda name: math.inf if (at := cooling[name]) is None else at)
+        return (*ranking, *last), [describe_cooling(last, every=False)]
+
+
+def make_predictor(
+    profiles: Sequence[ModelProfile], classifier: TaskClassifier | None, rules: KeywordRules | None, *, cache_size: int
+) -> CachedPredictor:
+    """Return the predictor of a router.
+
+    Args:
+        profiles: The models; without a classifier their tasks are told apart, besides those of the rules.
+        classifier: The classifier; None: keyword rules only.
+        rules: The keyword rules; None: those of the package.
+        cache_size: Number of recent prompts whose task is cached.
+
+    Raises:
+        InputError: If the cache size is no whole number of 0 or more.
+    """
+    _check_cache_size(cache_size)
+    rules = rules or default_rules()
+    profiled = (task for profile in profiles for task in profile.quality)
+    tasks = classifier.tasks if classifier else tuple(dict.fromkeys([*rules.phrases, *profiled]))
+    return CachedPredictor(TaskPredictor(labels=tasks, classifier=classifier, rules=rules), size=cache_size)
+
+
+def check_profiles(profiles: Sequence[ModelProfile]) -> tuple[ModelProfile, ...]:
+    """Return the profiles.
+
+    Raises:
+        InputError: If two of them have one name.
+    """
+    names = [profile.name for profile in profiles]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise InputError(
+            f"each model needs a name of its own, got several profiles named {', '.join(repeated)}; rename them"
+        )
+    return tuple(profiles)
+
+
+def find_focus(focus: str, tasks: Sequence[str]) -> Collection[str]:
+    """Return the tasks of a named area, or the task itself.
+
+    Raises:
+        InputError: If it is neither an area nor a task.
+    """
+    found = [task for task in FOCUS_AREAS.get(focus, (focus,)) if task in tasks]
+    if not found:
+        raise InputError(f"focus must be one of {[*FOCUS_AREAS, *tasks]}, got {focus!r}")
+    return found
+
+
+def _exclude_not_allowed(models: Mapping[str, ModelProfile], allowed: Collection[str] | None) -> dict[str, str]:
+    if allowed is None:
+        return {}
+    unknown = sorted(set(allowed) - set(models))
+    if unknown:
+        raise InputError(f"allowed names unknown models {unknown}; the router has: {', '.join(models)}")
+    return {name: "not among the allowed models" for name in models if name not in set(allowed)}
+
+
+def _check_ranking(ranking: Sequence[str], candidates: Sequence[str], strategy: str) -> tuple[str, ...]:
+    if len(ranking) != len(candidates) or set(ranking) != set(candidates):
+        raise InputError(
+            f"strategy {strategy!r} must rank every candidate exactly once, ranked {len(ranking)} of {len(candidates)}"
+        )
+    return tuple(ranking)
+
+
+def _check_cache_size(cache_size: int) -> None:
+    if not isinstance(cache_size, int) or isinstance(cache_size, bool) or cache_size < 0:
+        raise InputError(f"cache_size must be a whole number of 0 or more, got {cache_size!r}")

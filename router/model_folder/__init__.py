@@ -1,0 +1,1 @@
+"""A model folder comes in, the verified values that a router is made of go out."""

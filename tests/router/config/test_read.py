@@ -1,0 +1,156 @@
+from pathlib import Path
+
+import pytest
+
+from router import Router
+from router.config.read import read_config
+from router.errors import ConfigError
+from router.execution.limits import RateLimit, SpendCap
+from router.execution.openai import Endpoint
+
+WHOLE = """
+strategy = "contextual>dynamic"
+quality_floor = 0.9
+learn = true
+cache_size = 16
+tier = "full"
+
+[endpoints.maker]
+base_url = "http://127.0.0.1:9/v1"
+key_env = "MAKER_KEY"
+
+[endpoints.reseller]
+base_url = "http://127.0.0.1:8/v1"
+stream_usage = false
+
+[models."gpt-5.5"]
+weight = 6.0
+requests_per_minute = 60
+tokens_per_minute = 100000
+fallbacks = ["gpt-4.1-mini"]
+
+[[models."gpt-5.5".served_by]]
+endpoint = "maker"
+
+[[models."gpt-5.5".served_by]]
+endpoint = "reseller"
+model = "openai/gpt-5.5"
+weight = 2.0
+
+[models."gpt-4.1-mini"]
+served_by = [{endpoint = "maker", model = "gpt-4.1-mini-2025"}]
+
+[calls]
+deadline_s = 30
+
+[health]
+cooldown_s = 10
+
+[spend]
+usd = 20
+on_spent = "downgrade"
+"""
+
+
+def write(folder: Path, text: str, name: str = "router.toml") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_whole_configuration_becomes_a_router(tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLM_ROUTER_MODEL", str(model_folder))
+    path = write(tmp_path, WHOLE)
+    config, router = read_config(path), Router.from_config(path)
+    assert sorted(profile.name for profile in router.profiles) == ["gpt-4.1-mini", "gpt-5.5"]
+    assert {profile.name: profile.weight for profile in router.profiles}["gpt-5.5"] == 6.0
+    serving = router.fleet.serving
+    assert serving.endpoints == {
+        "gpt-5.5": {"maker/gpt-5.5": 2.0, "reseller/gpt-5.5=openai/gpt-5.5": 4.0},
+        "gpt-4.1-mini": {"maker/gpt-4.1-mini=gpt-4.1-mini-2025": 1.0},
+    }
+    assert config.endpoints["reseller/gpt-5.5=openai/gpt-5.5"] == Endpoint(
+        base_url="http://127.0.0.1:8/v1", key_env=None, model="openai/gpt-5.5", stream_usage=False
+    )
+    assert serving.limits == {"gpt-5.5": RateLimit(requests_per_minute=60, tokens_per_minute=100000)}
+    assert serving.spend == SpendCap(usd=20, on_spent="downgrade")
+    assert (serving.calls.deadline_s, serving.health.cooldown_s) == (30, 10)
+    assert serving.fallbacks == {"gpt-5.5": ["gpt-4.1-mini"]}
+    assert router.learner is not None
+    decision = router.route("write a haiku")
+    assert (decision.strategy, decision.preference.quality_floor) == ("contextual>dynamic", 0.9)
+    assert (config.cache_size, decision.prediction.tier) == (16, "full")
+
+
+def test_yaml_says_the_same(tmp_path: Path) -> None:
+    text = "prefer: cheap\nendpoints: {one: {base_url: 'http://127.0.0.1:9'}}\nmodels: {gpt-5.5: {}, glm-5.2: {weight: 2}}\n"
+    config = read_config(write(tmp_path, text, "router.yaml"))
+    assert config.defaults.prefer == "cheap"
+    assert set(config.endpoints) == {"one/gpt-5.5", "one/glm-5.2"}  # the only endpoint serves all
+    assert config.serving.endpoints["glm-5.2"] == {"one/glm-5.2": 2.0}
+
+
+def test_an_empty_configuration_is_the_default_router(tmp_path: Path) -> None:
+    config = read_config(write(tmp_path, ""))
+    assert (config.model_folder, config.models, config.endpoints) == (None, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("prefer = 'cheap'\nquality_floor = = 1\n", "line 2"),
+        ("prefer = 'best'", "prefer must be one of"),
+        ("prefer = 'cheap'\nquality_floor = 0.9", "set at most one of prefer, quality_floor"),
+        ("max_loss = 2.0", "max_loss must be a number between 0 and 1, got 2"),
+        ("usd_per_point = 0.0", "usd_per_point must be a number above 0"),
+        ("strategy = 'best'", "strategy must be"),
+        ("quality_floor = 'high'", "quality_floor"),
+        ("colour = 'red'", "unknown field `colour`"),
+        ("[calls]\ndeadline = 3", "calls.deadline is unknown; known: deadline_s, connect_s"),
+        ("[calls]\ndeadline_s = 'long'", "calls.deadline_s"),
+        ("[calls]\ndeadline_s = -1", "deadline_s must be a finite number, positive, got -1"),
+        ("[spend]\nusd = 0", "usd of a spend cap must be positive"),
+        ("[models.a]\nwait = 1", "models.a: .*unknown field `wait`"),
+        ("[models.a]\nweight = 'big'", "models.a.weight"),
+        ("[models.a]\nweight = 0.0", "models.a.weight"),
+        ("[models.a]\nrequests_per_minute = 0", "models.a: requests_per_minute must be a whole number, at least 1"),
+        ("[models.a]\nserved_by = [{endpoint = 'x'}]", r"models.a.served_by must name one of \[\], got 'x'"),
+        ("[endpoints.x]\nkey_env = 'K'", "endpoints.x: .*missing required field `base_url`"),
+        (
+            "[endpoints.x]\nbase_url = 'u'\n[endpoints.y]\nbase_url = 'v'\n[models.a]",
+            r"models.a.served_by must name one or more of \['x', 'y'\]",
+        ),
+        (
+            "[endpoints.x]\nbase_url = 'u'\n[models.a]\nserved_by = [{endpoint = 'x'}, {endpoint = 'x'}]",
+            "models.a.served_by names an endpoint and model twice",
+        ),
+    ],
+)
+def test_a_broken_rule_is_reported_with_its_line_or_key(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as refused:
+        read_config(write(tmp_path, text))
+    assert str(refused.value).startswith(str(tmp_path / "router.toml"))
+
+
+def test_a_key_in_the_file_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="name of an environment variable") as refused:
+        read_config(write(tmp_path, "[endpoints.x]\nbase_url = 'u'\nkey_env = 'sk-secret-123'"))
+    assert "secret" not in str(refused.value)
+
+
+def test_a_model_that_the_folder_lacks_is_reported(
+    tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLM_ROUTER_MODEL", str(model_folder))
+    with pytest.raises(ConfigError, match=r"models.gpt-1: unknown models \['gpt-1'\]; the model folder has: "):
+        Router.from_config(write(tmp_path, "[models.gpt-1]"))
+
+
+@pytest.mark.parametrize(("name", "message"), [("router.ini", "must end in"), ("missing.toml", "cannot be read")])
+def test_a_file_that_cannot_be_read_is_reported(tmp_path: Path, name: str, message: str) -> None:
+    path = tmp_path / name if name == "missing.toml" else write(tmp_path, "", name)
+    with pytest.raises(ConfigError, match=message):
+        read_config(path)
+    large = write(tmp_path, "#" * (1 << 20) + "\n", "large.toml")
+    with pytest.raises(ConfigError, match="at most 1048576 bytes"):
+        read_config(large)

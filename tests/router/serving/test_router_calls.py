@@ -1,0 +1,93 @@
+"""Calls of a router: learning, closing and the deadline."""
+
+import asyncio
+import pickle
+from dataclasses import replace
+
+import pytest
+
+from router import Estimate, InputError, Router, RoutingContext
+from router.calls import Reply, Usage
+from router.errors import (
+    CallError,
+    DeadlineExceededError,
+)
+from router.execution.fake import FakeExecutor
+from router.serving.serving import Serving
+from tests.router.fakes import LABELS
+from tests.router.health.fakes import FakeClock
+from tests.router.serving.fakes import BEST, DOWN, GOOD, asked, serve
+
+
+def test_awaited_calls_and_streams_fall_back_too() -> None:
+    async def both() -> tuple[str, str]:
+        router = serve({"best": [DOWN], "good": ["one two"]})
+        completion = await router.acomplete("count")
+        async with await router.acomplete("count", stream=True) as stream:
+            return completion.text, "".join([chunk.text async for chunk in stream])
+
+    assert asyncio.run(both()) == ("one two", "one two")
+
+
+def test_feedback_moves_later_decisions_but_not_the_profiles() -> None:
+    uncertain = {task: Estimate(mean=0.9, stderr=0.1, n=1) for task in LABELS}
+    router = Router([replace(BEST, quality=uncertain), GOOD], prefer="quality", learn=True)
+    before = router.profiles
+    for _ in range(200):
+        router.feedback(router.route("hello"), 0.0, model="best")
+    decision = router.route("hello")
+    assert decision.model == "good"
+    # A fourteenth of 200 scores of 0 for each task: 100 · 0.9 / (100 + 200 / 14 / 0.25)
+    assert decision.scores["best"].quality == pytest.approx(0.5727, abs=1e-4)
+    assert router.profiles == before
+    with pytest.raises(InputError, match="make it with learn=True"):
+        serve().feedback(decision, 1.0)
+
+
+def test_lengths_of_answers_move_the_expected_cost() -> None:
+    reply = Reply(text="long", usage=Usage(input_tokens=10, output_tokens=5000))
+    router = Router([GOOD], serving=Serving(executor=FakeExecutor({"good": [reply]})), learn=True)
+    before = router.route("hello").scores["good"].cost_usd
+    router.complete("hello")
+    after = router.route("hello").scores["good"].cost_usd
+    assert before is not None
+    assert after is not None
+    assert after > before
+
+
+def test_errors_of_calls_pickle() -> None:
+    error = CallError("rate_limit", "429", status=429, retry_after_s=3.0)
+    copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - made on this line
+    assert (copy.kind, copy.status, copy.retry_after_s, str(copy)) == ("rate_limit", 429, 3.0, "429")
+
+
+def test_closing_a_router_closes_its_executor() -> None:
+    class Keeper(FakeExecutor):
+        closed: tuple[str, ...] = ()
+
+        def close(self) -> None:
+            self.closed += ("close",)
+
+        async def aclose(self) -> None:
+            self.closed += ("aclose",)
+
+    keeper = Keeper()
+    router = Router([BEST], serving=Serving(executor=keeper))
+    router.close()
+    asyncio.run(router.aclose())
+    assert keeper.closed == ("close", "aclose")
+    serve().close()  # there is nothing to close
+    asyncio.run(serve().aclose())
+
+
+def test_the_deadline_covers_the_decision() -> None:
+    clock = FakeClock()
+
+    def think(context: RoutingContext) -> tuple[str, ...]:
+        clock.now += 121.0
+        return tuple(context.candidates)
+
+    router = serve(strategy=think, clock=clock)
+    with pytest.raises(DeadlineExceededError, match="no answer within the deadline of 120 s"):
+        router.complete("hello")
+    assert asked(router) == []

@@ -1,0 +1,33 @@
+from pathlib import Path
+
+import pytest
+
+from tests.training.data.files import check_error
+from training.data.conversations import read_conversations
+
+BROKEN = {
+    "no user turn": ("conversation_id,role,content,task\n1,system,hi,\n", "", "at least one user turn", "add rows"),
+    "unknown role": ("conversation_id,role,content,task\n1,bot,hi,\n", "row 2", "role must be one of user, ", "correct it"),
+    "a turn without a task": ("conversation_id,role,content,task\n1,user,hi,\n", "row 2", "task must not be empty", "fill"),
+    "NUL": ("conversation_id,role,content,task\n1,user,h\0i,qa\n", "row 2", "must not contain NUL", "remove them"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_an_error_names_file_row_rule_and_remedy(tmp_path: Path, case: str) -> None:
+    check_error(read_conversations, tmp_path, BROKEN[case])
+
+
+def test_a_user_turn_has_the_turns_before_it(tmp_path: Path) -> None:
+    file = tmp_path / "conversations.csv"
+    turns = [("a", "system", "be brief", ""), ("a", "user", "write a poem", "writing"), ("b", "user", "2+2", "math")]
+    turns += [("a", "assistant", "Roses", ""), ("a", "user", "in german", "translation"), ("b", "user", "x" * 36, "qa")]
+    file.write_text("conversation_id,role,content,task\n" + "".join(f"{','.join(turn)}\n" for turn in turns))
+    poem, two, german, long = read_conversations(file).rows
+    assert (poem.prompt, poem.task, poem.source, poem.earlier) == (
+        "write a poem", "writing", "first turn", (("system", "be brief"),),
+    )  # fmt: skip
+    assert (two.source, two.earlier, two.group) == ("first turn", (), "b")
+    assert (german.source, german.group, german.row) == ("short follow-up", "a", 6)
+    assert german.earlier == (("system", "be brief"), ("user", "write a poem"), ("assistant", "Roses"))
+    assert (long.source, long.earlier) == ("follow-up", (("user", "2+2"),))

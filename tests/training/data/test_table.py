@@ -1,0 +1,89 @@
+import csv
+import gzip
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.training.data.files import check_error, write
+from training.data.table import MAX_FIELD_CHARS, DatasetError, Problems, escape_formula, hash_file, read_table
+
+GZIPPED = gzip.compress(b"prompt,task\n" + b"a,qa\n" * 500)
+OVER_CAP = "x" * (MAX_FIELD_CHARS + 1)
+BROKEN = {
+    "missing column": ("text,task\na,qa\n", "row 1", "columns ['prompt'] are missing", "add them"),
+    "duplicate header": ("prompt,task,task\na,qa,qa\n", "row 1", "named once, repeated: ['task']", "rename or remove"),
+    "over the cap": (f"prompt,task\na,qa\n{OVER_CAP},qa\n", "row 3", "more than 500000 characters", "look for"),
+    "unclosed quote": ('prompt,task\na,qa\n"b,qa\nc,qa\n', "row 3", "not CSV", "look for an unclosed quote"),
+    "ragged row": ("prompt,task\na,qa\nb, c,qa\n", "row 3", "must have 2 fields like the header, got 3", "quote fields"),
+    "short row": ("prompt,task\nb\n", "row 2", "must have 2 fields like the header, got 1", "quote fields"),
+    "empty file": ("", "", "is empty", "its first row must name the columns"),
+    "not UTF-8": (b"prompt,task\na,qa\ncaf\xe9,qa\n", "row 3", "must be UTF-8", "save it as UTF-8"),
+    "UTF-16": ("prompt,task\na,qa\n".encode("utf-16"), "row 1", "must be UTF-8", "save it as UTF-8"),
+}
+
+
+def read(path: Path) -> list[tuple[int, dict[str, str]]]:
+    return list(read_table(path, required=("prompt", "task")))
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_an_error_names_file_row_rule_and_remedy(tmp_path: Path, case: str) -> None:
+    check_error(read, tmp_path, BROKEN[case])
+
+
+UNREADABLE = {
+    "missing": ("p.csv", None, "cannot be read: No such file"),
+    "not gzip": ("p.csv.gz", b"prompt,task\na,qa\n", "cannot be read: Not a gzipped file"),
+    "truncated gzip": ("p.csv.gz", GZIPPED[:-12], "truncated gzip file; copy it again"),
+    "damaged gzip": ("p.csv.gz", GZIPPED[:10] + b"\xff" * 50, "gzip"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, case: str) -> None:
+    name, content, rule = UNREADABLE[case]
+    path = tmp_path / name if content is None else write(tmp_path, name, content)
+    with pytest.raises(DatasetError) as caught:
+        read(path)
+    assert str(path) in str(caught.value)
+    assert rule in str(caught.value)
+
+
+def test_at_most_twenty_mistakes_are_listed_then_a_count(tmp_path: Path) -> None:
+    problems = Problems(tmp_path / "p.csv")
+    problems.raise_any()
+    for row in range(2, 25):
+        problems.add(row, "wrong; correct it")
+    with pytest.raises(DatasetError) as caught:
+        problems.raise_any()
+    lines = str(caught.value).splitlines()
+    assert (len(lines), lines[0], lines[20]) == (21, f"{tmp_path / 'p.csv'} row 2: wrong; correct it", "… and 3 more")
+
+
+def test_rows_are_numbered_as_in_the_file_and_blank_lines_are_skipped(tmp_path: Path) -> None:
+    content = "prompt,task\na,qa\n\nb,math\n"
+    expected = [(2, {"prompt": "a", "task": "qa"}), (4, {"prompt": "b", "task": "math"})]
+    assert read(write(tmp_path, "p.csv", content)) == expected
+
+
+def test_a_gzipped_file_reads_as_the_plain_one_and_is_hashed_as_stored(tmp_path: Path) -> None:
+    content = b"prompt,task\na,qa\nb,math\n"
+    plain, packed = write(tmp_path, "p.csv", content), write(tmp_path, "p.csv.gz", gzip.compress(content))
+    assert read(plain) == read(packed)
+    assert hash_file(packed) != hash_file(plain)
+
+
+@pytest.mark.parametrize("content", ["prompt,task\na,qa\n", 'prompt,task\n"a,qa\n', "prompt\na\n"])
+def test_the_csv_modules_field_limit_is_restored(tmp_path: Path, content: str) -> None:
+    before = csv.field_size_limit()
+    assert before != MAX_FIELD_CHARS
+    with suppress(DatasetError):
+        read(write(tmp_path, "p.csv", content))
+    assert csv.field_size_limit() == before
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@a"])
+def test_a_field_that_a_spreadsheet_would_run_is_escaped_and_no_other(text: str) -> None:
+    assert escape_formula(text) == f"'{text}"
+    assert escape_formula(f"a{text}") == f"a{text}"

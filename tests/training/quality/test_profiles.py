@@ -1,0 +1,177 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from training.data.facts import ModelFacts
+from training.data.results import Result, Results
+from training.quality.profiles import learn_profiles
+
+
+def result(model: str, task: str, score: float, n: float | None = 1000, benchmark: str = "x", **usage: float) -> Result:
+    return Result(model=model, task=task, score=score, n=n, benchmark=benchmark, **usage)
+
+
+def answer(model: str, prompt: str, score: float, **usage: float) -> Result:
+    return Result(model=model, prompt=prompt, score=score, n=1, **usage)
+
+
+def learn(results: list[Result], tasks: tuple[str, ...] = ("qa", "math"), **options: object) -> dict[str, dict[str, float]]:
+    return {p.name: {t: e.mean for t, e in p.quality.items()} for p in learn_profiles(results, {}, tasks, **options)}
+
+
+def test_more_prompts_bring_the_estimate_closer_to_the_measured_mean() -> None:
+    background = [result("b", "qa", 0.6), result("b", "math", 0.3), result("c", "qa", 0.5), result("c", "math", 0.4)]
+    gaps = [
+        abs(learn([result("a", "qa", 0.5, n), result("a", "math", 0.9, n), *background])["a"]["math"] - 0.9)
+        for n in (3, 10, 30, 100, 1000, 10_000)
+    ]
+    assert gaps == sorted(gaps, reverse=True)
+    assert gaps[0] > 0.1
+    assert gaps[-1] < 0.01
+
+
+def test_a_model_measured_only_on_the_harder_benchmark_does_not_look_weak() -> None:
+    easy, hard = {"a": 0.9, "b": 0.8}, {"b": 0.3, "c": 0.4}
+    quality = learn(
+        [result(m, "qa", s, benchmark="easy") for m, s in easy.items()]
+        + [result(m, "qa", s, benchmark="hard") for m, s in hard.items()],
+        tasks=("qa",),
+    )
+    assert quality["c"]["qa"] > quality["b"]["qa"] + 0.05
+    assert quality["c"]["qa"] == pytest.approx(quality["a"]["qa"], abs=0.02)
+
+
+def test_a_task_without_a_score_gets_the_level_of_the_model_plus_that_of_the_task() -> None:
+    # a is 0.2 better than b on every task that both were measured on. b has 0.3 on math, so a is expected at 0.5.
+    table = {("a", "qa"): 0.8, ("b", "qa"): 0.6, ("a", "coding"): 0.7, ("b", "coding"): 0.5, ("b", "math"): 0.3}
+    profiles = learn_profiles([result(m, t, s, 1e6) for (m, t), s in table.items()], {}, ("qa", "coding", "math"))
+    guess = profiles[0].quality["math"]
+    assert guess.n == 0
+    assert guess.mean == pytest.approx(0.5, abs=0.01)
+    assert guess.stderr > profiles[1].quality["math"].stderr
+
+
+def test_a_row_without_a_task_counts_by_the_classifiers_probabilities() -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def probabilities(prompts: tuple[str, ...]) -> np.ndarray:
+        asked.append(tuple(prompts))
+        return np.array([[1.0, 0.0] if prompt.startswith("q") else [0.25, 0.75] for prompt in prompts])
+
+    rows = [answer(m, f"{kind}{i}", s) for i in range(40) for m, kind, s in [("a", "q", 1), ("a", "m", 0), ("b", "m", 1)]]
+    profiles = {p.name: p for p in learn_profiles(rows, {}, ("qa", "math"), task_probabilities=probabilities)}
+    assert asked == [tuple(dict.fromkeys(row.prompt for row in rows))]
+    assert {t: e.n for t, e in profiles["a"].quality.items()} == {"qa": 50, "math": 30}  # 40 + 40/4 and 40 · 3/4
+    assert {t: e.n for t, e in profiles["b"].quality.items()} == {"qa": 10, "math": 30}
+    assert profiles["a"].quality["qa"].mean > 0.6
+    assert profiles["a"].quality["math"].mean < 0.4
+    assert profiles["b"].quality["math"].mean > 0.6
+
+
+def test_rows_without_a_task_need_a_classifier() -> None:
+    with pytest.raises(ValueError, match="1 prompts name no task and there is no classifier to predict it"):
+        learn_profiles([answer("a", "hello", 1), answer("b", "hello", 0)], {}, ("qa", "math"))
+
+
+def test_a_weight_below_one_prompt_is_no_evidence() -> None:
+    quality = learn_profiles(
+        [answer("a", "hello", 1)], {}, ("qa", "math"), task_probabilities=lambda prompts: np.full((len(prompts), 2), 0.5)
+    )[0].quality
+    assert [estimate.n for estimate in quality.values()] == [0, 0]
+
+
+def test_costs_seconds_and_tokens_are_means_over_prompts() -> None:
+    profile = learn_profiles(
+        [
+            result("a", "qa", 0.5, 30, cost_usd=0.1, latency_s=1.0, output_tokens=100.0),
+            result("a", "qa", 0.5, 10, cost_usd=0.5, output_tokens=500.0),
+            result("a", "math", 0.5, 40, latency_s=3.0),
+        ],
+        {"a": ModelFacts(provider="P", input_usd_per_mtok=2.0, context_window=100, capabilities=frozenset({"tools"}))},
+        ("qa", "math"),
+    )[0]
+    assert profile.cost_usd == pytest.approx(0.2)  # (30 · 0.1 + 10 · 0.5) / 40
+    assert profile.latency_s == pytest.approx((30 * 1 + 40 * 3) / 70)
+    assert profile.output_tokens == {"qa": pytest.approx(200.0)}
+    assert (profile.provider, profile.input_usd_per_mtok, profile.output_usd_per_mtok) == ("P", 2.0, None)
+    assert (profile.context_window, profile.capabilities) == (100, frozenset({"tools"}))
+
+
+def test_usage_of_a_row_without_a_task_counts_by_the_classifiers_probabilities() -> None:
+    rows = [answer("a", "p", 1, output_tokens=100.0, cost_usd=0.5), answer("a", "q", 1, output_tokens=300.0, cost_usd=0.1)]
+    table = {"p": [0.25, 0.75], "q": [0.75, 0.25]}
+    profile = learn_profiles(rows, {}, ("qa", "math"), task_probabilities=lambda some: np.array([table[p] for p in some]))[0]
+    assert profile.output_tokens == {"qa": pytest.approx(250.0), "math": pytest.approx(150.0)}
+    assert profile.cost_usd == pytest.approx(0.3)
+
+
+def test_columns_and_rows_give_the_same_profiles() -> None:
+    rows = [result(m, t, s, 50, b) for m, s in [("b", 0.2), ("a", 0.9)] for t in ("qa", "math") for b in ("x", "y")]
+    unused = [result("z", "coding", 0.5, benchmark="w"), answer("y", "p", 1)]
+    columns = Results.of([*unused, *rows]).take(np.arange(2, 10))
+    assert learn_profiles(columns, {}, ("qa", "math")) == learn_profiles(rows, {}, ("qa", "math"))
+
+
+def test_a_task_that_is_not_in_tasks_is_refused() -> None:
+    with pytest.raises(ValueError, match="must name only the tasks qa, got math too; remove those rows"):
+        learn_profiles([result("a", "qa", 0.5), result("a", "math", 0.5)], {}, ("qa",))
+
+
+def test_a_row_with_neither_task_nor_prompt_is_refused() -> None:
+    with pytest.raises(ValueError, match="must have a task or a prompt"):
+        learn_profiles([result("a", "", 0.5)], {}, ("qa",), task_probabilities=lambda some: np.ones((len(some), 1)))
+
+
+@pytest.mark.parametrize("other", ["a", "b"], ids=["one model alone", "no task shared"])
+def test_a_well_measured_score_stays_if_models_cannot_be_compared(other: str) -> None:
+    quality = learn([result("a", "qa", 0.9, 10_000), result(other, "math", 0.3, 10_000)])
+    assert quality["a"]["qa"] == pytest.approx(0.9, abs=0.03)
+    assert quality[other]["math"] == pytest.approx(0.3, abs=0.03)
+
+
+def test_a_task_without_any_score_is_an_average_one() -> None:
+    quality = learn([result("a", "qa", 0.9), result("b", "qa", 0.5)], tasks=("qa", "advice"))
+    assert quality["a"]["advice"] > quality["b"]["advice"]
+    assert quality["a"]["advice"] == pytest.approx(0.9, abs=0.1)
+
+
+def test_profiles_come_in_the_order_of_first_appearance() -> None:
+    results = [result("z", "qa", 0.5), result("a", "qa", 0.5), result("z", "math", 0.5), result("m", "qa", 0.5)]
+    assert list(learn(results)) == ["z", "a", "m"]
+
+
+def test_one_good_result_on_an_otherwise_unmeasured_task_does_not_raise_the_others() -> None:
+    rows = [result(m, t, s + d) for m, s in [("a", 0.5), ("b", 0.6), ("c", 0.7)] for t, d in [("qa", 0.1), ("math", -0.2)]]
+    quality = learn([*rows, result("specialist", "coding", 0.99)], tasks=("qa", "math", "coding"))
+    assert quality["specialist"]["coding"] > 0.9
+    assert quality["specialist"]["qa"] < quality["c"]["qa"]
+    assert quality["specialist"]["math"] < quality["c"]["math"]
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    st.lists(
+        st.builds(
+            result,
+            st.sampled_from("abcd"),
+            st.sampled_from(["qa", "math", "coding"]),
+            st.floats(0, 1),
+            st.none() | st.floats(1, 1e6),
+            st.sampled_from(["x", "y"]),
+        ),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_qualities_stay_in_range_and_the_order_of_rows_does_not_matter(results: list[Result]) -> None:
+    tasks = ("qa", "math", "coding", "advice")
+    profiles = learn_profiles(results, {}, tasks)
+    assert [profile.name for profile in profiles] == list(dict.fromkeys(row.model for row in results))
+    backwards = learn(results[::-1], tasks=tasks)
+    for profile in profiles:
+        assert set(profile.quality) == set(tasks)
+        for task, estimate in profile.quality.items():
+            assert 0 <= estimate.mean <= 1
+            assert 0 < estimate.stderr < 2
+            assert backwards[profile.name][task] == pytest.approx(estimate.mean, abs=1e-4)

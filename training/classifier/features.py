@@ -1,0 +1,107 @@
+"""Texts in, feature blocks out, computed by the runtime's own functions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from joblib import Memory, Parallel, delayed
+from scipy import sparse
+
+from router.classify.encoder import OnnxEncoder
+from router.classify.features import BUCKETS, SURFACE, hashed_ngrams, surface_features
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureBlocks:
+    """The features of n texts.
+
+    Attributes:
+        embedding: Vectors of the encoder, shape (n, dim), float32. Each row has length one.
+        lexical: Hashed n-grams, shape (n, BUCKETS), sparse float32. Each row has length one.
+        surface: Surface features, shape (n, len(SURFACE)), float32, unscaled.
+    """
+
+    embedding: NDArray[np.float32]
+    lexical: sparse.csr_matrix
+    surface: NDArray[np.float32]
+
+    def take(self, rows: NDArray[np.int64]) -> FeatureBlocks:
+        """Return the features of the texts at these rows, in this order."""
+        return FeatureBlocks(embedding=self.embedding[rows], lexical=self.lexical[rows], surface=self.surface[rows])
+
+    def concat(self, other: FeatureBlocks) -> FeatureBlocks:
+        """Return the features of both sets of texts. The other texts come last."""
+        return FeatureBlocks(
+            embedding=np.concatenate([self.embedding, other.embedding]),
+            lexical=sparse.vstack([self.lexical, other.lexical], format="csr"),
+            surface=np.concatenate([self.surface, other.surface]),
+        )
+
+
+def default_cache() -> Path:
+    """Return the folder of the embedding cache, and create it if needed. Only the user can read it."""
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "contextual-llm-router"
+    # joblib stores the arguments, which are prompts here, beside the results. Other users must not read them.
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return root
+
+
+def featurize(
+    texts: Sequence[str],
+    encoder: OnnxEncoder,
+    *,
+    jobs: int = -1,
+    cache: Path | None = None,
+    progress: Callable[[Sequence[str]], Iterable[str]] = iter,
+) -> FeatureBlocks:
+    """Compute the features of texts with the runtime's own functions.
+
+    Each text is encoded by itself, as the router does it. A batch would pad the texts and change the vectors slightly.
+
+    Args:
+        texts: n texts. A text that occurs twice is encoded once.
+        encoder: The encoder of the model folder.
+        jobs: Number of threads that encode. -1: one for each processor.
+        cache: Folder that keeps embeddings by encoder and text. None: no cache.
+        progress: Wraps the different texts, to show how many are encoded.
+    """
+    embed = Memory(cache, verbose=0).cache(_embed, ignore=["encoder"])
+    identity, distinct = encoder.sha256, list(dict.fromkeys(texts))
+    work = (delayed(embed)(text, identity, encoder) for text in progress(distinct))
+    # Threads are enough: ONNX Runtime releases the interpreter lock while it computes.
+    rows = dict(zip(distinct, Parallel(n_jobs=jobs, prefer="threads")(work), strict=True))
+    return FeatureBlocks(
+        embedding=np.stack([rows[text] for text in texts]) if rows else np.empty((0, encoder.dim), np.float32),
+        lexical=lexical_matrix(texts),
+        surface=_surface_matrix(texts),
+    )
+
+
+def _embed(text: str, identity: str, encoder: OnnxEncoder) -> NDArray[np.float32]:
+    """Encode one text. The cache of joblib uses `text` and `identity` as the key."""
+    del identity
+    vector: NDArray[np.float32] = encoder.encode([text])[0]
+    return vector
+
+
+def lexical_matrix(texts: Sequence[str]) -> sparse.csr_matrix:
+    """Return the hashed n-grams of n texts, shape (n, BUCKETS). Each row has length one."""
+    grams = [hashed_ngrams(text) for text in texts]
+    pointers = np.cumsum([0, *(len(buckets) for buckets, _ in grams)])
+    columns = np.concatenate([buckets for buckets, _ in grams] or [np.empty(0, np.int64)])
+    values = np.concatenate([values for _, values in grams] or [np.empty(0, np.float32)])
+    return sparse.csr_matrix((values, columns, pointers), shape=(len(texts), BUCKETS), dtype=np.float32)
+
+
+def _surface_matrix(texts: Sequence[str]) -> NDArray[np.float32]:
+    if not len(texts):
+        return np.empty((0, len(SURFACE)), np.float32)
+    return np.stack([surface_features(text) for text in texts])

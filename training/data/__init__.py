@@ -1,0 +1,1 @@
+"""CSV files and prompt logs in, checked and typed values out."""

@@ -1,0 +1,59 @@
+"""A CSV file of conversations in, one labelled prompt for each user turn out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from training.data.fields import check_nul
+from training.data.prompts import TASKS, LabelledPrompt, PromptSet, check_task
+from training.data.table import DatasetError, Problems, hash_file, read_table
+
+_ROLES = ("user", "assistant", "system")
+# Follow-ups up to this length, such as "now in German", mostly depend on the turn before. They are scored separately.
+_SHORT_CHARS = 35
+
+
+def read_conversations(path: Path, *, tasks: Sequence[str] | None = TASKS) -> PromptSet:
+    """Read conversations and return each user turn together with the turns before it.
+
+    The file has the columns `conversation_id`, `role`, `content` and `task`. Each row is one turn. The turns of a
+    conversation are in order, but conversations may be mixed.
+
+    In the result, `group` is the conversation. `source` is `first turn`, `follow-up` or `short follow-up`. A follow-up is
+    short if it has at most 35 characters.
+
+    Args:
+        path: A CSV file, as for `read_prompts`.
+        tasks: The tasks that a user turn may name. None: any task.
+
+    Raises:
+        DatasetError: If the file cannot be read or has no user turn. Also if rows break a rule: it lists them all.
+    """
+    problems = Problems(path)
+    conversations: dict[str, list[tuple[str, str]]] = {}
+    rows = []
+    for number, record in read_table(path, required=("conversation_id", "role", "content", "task")):
+        name, role, content, task = (record[column] for column in ("conversation_id", "role", "content", "task"))
+        earlier = conversations.setdefault(name, [])
+        if role not in _ROLES:
+            problems.add(number, f"role must be one of {', '.join(_ROLES)}, got {role!r}; correct it")
+        check_nul(number, record, problems)
+        if role == "user":
+            check_task(number, task, tasks, problems)
+            source = _name_turn(content, earlier)
+            rows.append(
+                LabelledPrompt(prompt=content, task=task, group=name, source=source, row=number, earlier=tuple(earlier))
+            )
+        earlier.append((role, content))
+    problems.raise_any()
+    if not rows:
+        raise DatasetError(f"{path} must have at least one user turn below its header, found none; add rows")
+    return PromptSet(rows=tuple(rows), sha256=hash_file(path))
+
+
+def _name_turn(content: str, earlier: Sequence[tuple[str, str]]) -> str:
+    # A system message or a greeting of the assistant may come before the first user turn.
+    if all(role != "user" for role, _ in earlier):
+        return "first turn"
+    return "short follow-up" if len(content) <= _SHORT_CHARS else "follow-up"

@@ -1,0 +1,59 @@
+"""Texts in, a compact record of them out, and the other way round: which texts an encoder has seen.
+
+Prompts that an encoder was tuned on are never held out, because it knows their labels.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from router.classify.encoder_record import DistillationRecord, TuningRecord
+from training.classifier.folds import split_folds
+from training.data.prompts import PromptSet
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# A tenth of the prompts is held out. If that is fewer than 200 prompts, more are held out, but at most a fifth. Some
+# settings, such as the epoch to stop at, are chosen on these prompts and need a few hundred.
+_HELD_OUT_SHARE, _HELD_OUT_MOST, _HELD_OUT_PROMPTS = 0.1, 0.2, 200
+
+
+def was_seen(texts: Sequence[str], record: TuningRecord | DistillationRecord | None) -> NDArray[np.bool_]:
+    """Return whether each text was used to tune an encoder or to distil a draft, shape (len(texts),).
+
+    Scores on such texts are too high.
+
+    Args:
+        texts: The texts to look up.
+        record: How the encoder was tuned or the draft was distilled. None: no text was used.
+    """
+    seen = frozenset(np.frombuffer(base64.b64decode(record.seen), "<u4").tolist()) if record else frozenset()
+    return np.array([number in seen for number in _fingerprint(texts)], np.bool_)
+
+
+def record_seen(texts: Sequence[str]) -> str:
+    """Return a record of texts that `was_seen` reads: their sorted CRC-32 values in base64."""
+    return base64.b64encode(np.array(sorted(set(_fingerprint(texts))), "<u4").tobytes()).decode()
+
+
+def _fingerprint(texts: Sequence[str]) -> list[int]:
+    return [zlib.crc32(text.encode("utf-8", "replace")) for text in texts]
+
+
+def hold_out(prompts: PromptSet, *, seed: int) -> NDArray[np.bool_]:
+    """Return whether each prompt is held out: a tenth to a fifth of them, by group, with tasks spread evenly.
+
+    Args:
+        prompts: n labelled prompts.
+        seed: Seed of the draw.
+    """
+    targets = np.unique([row.task for row in prompts.rows], return_inverse=True)[1]
+    share = max(_HELD_OUT_SHARE, min(_HELD_OUT_MOST, _HELD_OUT_PROMPTS / len(targets)))
+    folds = split_folds(targets, [row.group for row in prompts.rows], seed=seed, n=round(1 / share))
+    return np.asarray(folds == 0, np.bool_)

@@ -1,0 +1,1 @@
+"""Predicted and labelled tasks in, figures with intervals, tables and plots out."""

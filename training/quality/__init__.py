@@ -1,0 +1,1 @@
+"""Benchmark results in, model profiles and prompt heads out."""

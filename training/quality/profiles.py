@@ -1,0 +1,192 @@
+"""Benchmark results in, one `ModelProfile` per model out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from router.types import ModelProfile
+from training.data.facts import ModelFacts
+from training.data.results import Result, Results
+from training.quality.levels import Levels, Measurement, estimate_quality, fit_levels
+from training.quality.pooling import Cell, pool_benchmarks
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Number of prompts of an aggregate row that names none: the size of a medium benchmark.
+ASSUMED_N = 100.0
+# The mean cost over all tasks counts as this many prompts of each task.
+_COST_PRIOR = 5.0
+_USAGE = ("cost_usd", "output_tokens", "latency_s")
+_ROUNDING = 1e-9
+
+# Turns n prompts into the probability of each task, shape (n, tasks).
+TaskProbabilities = Callable[[Sequence[str]], "NDArray[np.float64]"]
+
+
+def learn_profiles(
+    results: Sequence[Result] | Results,
+    facts: Mapping[str, ModelFacts],
+    tasks: Sequence[str],
+    *,
+    task_probabilities: TaskProbabilities | None = None,
+) -> list[ModelProfile]:
+    """Return one profile per model, in the order of first appearance.
+
+    Quality follows the area-level model of Fay and Herriot (1979, JASA 74:269–277). The true quality of model m on task t is
+    N(a_m + b_t, τ²), around the level of the model and of the task. The measured mean y is N(quality, v), around the true
+    quality. The estimate is
+
+        γ·y + (1 − γ)·(a_m + b_t)   with   γ = τ² / (τ² + v)
+
+    and its squared standard error is γ·v + (1 − γ)²·Var(a_m + b_t). Without a measurement the estimate is the level,
+    ± √(τ² + Var). Two corrections make models comparable:
+
+    - The levels are shrunk towards the mean of all. Otherwise one good result on a task that no other model was measured on
+      would raise a model's quality on every task.
+    - The difficulty of each benchmark within its task is subtracted first. Otherwise a model that was measured on the harder
+      benchmark would look weak.
+
+    Args:
+        results: The benchmark's rows.
+        facts: Prices, context window and other facts, by model name.
+        tasks: The tasks to estimate.
+        task_probabilities: Called with the prompts of rows that name no task. None if every row names one.
+
+    Raises:
+        ValueError: If a row names a task that is not in `tasks`.
+        ValueError: If a row names no task and has no prompt, or `task_probabilities` is None.
+    """
+    rows = results if isinstance(results, Results) else Results.of(results)
+    occurring, first = np.unique(rows.model, return_index=True)
+    # np.unique sorts by code. This restores the order of first appearance.
+    codes = occurring[np.argsort(first)].tolist()
+    models = tuple(rows.models[code] for code in codes)
+    cells, usage = _sum_by_task(rows, tasks, task_probabilities)
+    measured = pool_benchmarks(cells) if cells else {}
+    levels = fit_levels(measured, models=models, tasks=tasks)
+    return [
+        _make_profile(model, facts.get(model, ModelFacts()), tasks, measured, levels, usage[:, code])
+        for model, code in zip(models, codes, strict=True)
+    ]
+
+
+def _sum_by_task(
+    rows: Results, tasks: Sequence[str], task_probabilities: TaskProbabilities | None
+) -> tuple[list[Cell], NDArray[np.float64]]:
+    """Return mean scores by model, task and benchmark, and usage by model and task.
+
+    A row that names its task counts for that task, with its n. Any other row counts for every task, with the classifier's
+    probability of the task.
+
+    Returns:
+        The cells with a weight of at least one prompt; less is no evidence. Then the usage, shape (of `_USAGE`, models,
+        tasks, 2): the weighted sum over the rows with a known value, and their weight.
+    """
+    named = _index_named_tasks(rows, tasks)
+    probabilities = _predict_missing_tasks(rows, tasks, task_probabilities)
+    n = np.where(np.isnan(rows.n), ASSUMED_N, rows.n)
+    # One number per (model, benchmark) pair, so that one bincount sums them all.
+    pairs, pair = np.unique(rows.model.astype(np.int64) * len(rows.benchmarks) + rows.benchmark, return_inverse=True)
+    cells: list[Cell] = []
+    usage = np.zeros((len(_USAGE), len(rows.models), len(tasks), 2))
+    for column, task in enumerate(tasks):
+        counted = np.flatnonzero((named == column) | (named < 0))
+        # Fancy indexing copies, so the next task gets the original n.
+        weight = n[counted]
+        unnamed = np.flatnonzero(named[counted] < 0)
+        weight[unnamed] = probabilities[rows.prompt[counted[unnamed]], column]
+        sums = _sum_by(pair[counted], rows.score[counted], weight, len(pairs))
+        for i in np.flatnonzero(sums[:, 1] >= 1 - _ROUNDING).tolist():
+            model, benchmark = (int(code) for code in divmod(pairs[i], len(rows.benchmarks)))
+            names = {"model": rows.models[model], "task": task, "benchmark": rows.benchmarks[benchmark]}
+            cells.append(Cell(**names, mean=float(sums[i, 0] / sums[i, 1]), n=float(sums[i, 1])))
+        for i, name in enumerate(_USAGE):
+            usage[i, :, column] = _sum_by(rows.model[counted], getattr(rows, name)[counted], weight, len(rows.models))
+    return cells, usage
+
+
+def _sum_by(
+    codes: NDArray[np.integer[Any]], values: NDArray[np.float64], weights: NDArray[np.float64], size: int
+) -> NDArray[np.float64]:
+    """Return, for each code, the weighted sum of the known values and their weight, shape (size, 2)."""
+    known = np.flatnonzero(~np.isnan(values))
+    codes, values, weights = codes[known], values[known], weights[known]
+    return np.stack([np.bincount(codes, values * weights, size), np.bincount(codes, weights, size)], axis=1)
+
+
+def _index_named_tasks(rows: Results, tasks: Sequence[str]) -> NDArray[np.int64]:
+    """Return the index in `tasks` of each row's task, −1 if the row names none."""
+    occurring = np.unique(rows.task[rows.task >= 0]).tolist()
+    unknown = [rows.tasks[code] for code in occurring if rows.tasks[code] not in tasks]
+    if unknown:
+        raise ValueError(
+            f"results must name only the tasks {', '.join(tasks)}, got {', '.join(unknown)} too; remove those rows"
+        )
+    # One element more than tasks: the code −1 of a row without a task indexes the last one, which stays −1.
+    index = np.full(len(rows.tasks) + 1, -1)
+    index[occurring] = [tasks.index(rows.tasks[code]) for code in occurring]
+    return np.asarray(index[rows.task], np.int64)
+
+
+def _predict_missing_tasks(
+    rows: Results, tasks: Sequence[str], task_probabilities: TaskProbabilities | None
+) -> NDArray[np.float64]:
+    """Return the probability of each task, shape (prompts, tasks); 0 for prompts whose rows all name their task."""
+    asked = np.unique(rows.prompt[rows.task < 0])
+    probabilities = np.zeros((len(rows.prompts) if len(asked) else 0, len(tasks)))
+    if not len(asked):
+        return probabilities
+    if asked[0] < 0:
+        raise ValueError("a result must have a task or a prompt, got one with neither; name its task")
+    if task_probabilities is None:
+        raise ValueError(f"{len(asked)} prompts name no task and there is no classifier to predict it; name their tasks")
+    probabilities[asked] = task_probabilities(tuple(rows.prompts[code] for code in asked.tolist()))
+    return probabilities
+
+
+def _make_profile(
+    model: str,
+    facts: ModelFacts,
+    tasks: Sequence[str],
+    measured: Mapping[tuple[str, str], Measurement],
+    levels: Levels,
+    usage: NDArray[np.float64],
+) -> ModelProfile:
+    quality = {
+        task: estimate_quality(measured.get((model, task)), levels.predict(model, task), levels.between) for task in tasks
+    }
+    costs, lengths, seconds = usage
+    by_task = zip(tasks, map(_mean, lengths), strict=True)
+    return ModelProfile(
+        name=model,
+        provider=facts.provider,
+        quality=quality,
+        input_usd_per_mtok=facts.input_usd_per_mtok,
+        output_usd_per_mtok=facts.output_usd_per_mtok,
+        output_tokens={task: length for task, length in by_task if length is not None},
+        cost_usd=_mean(costs.sum(axis=0)),
+        cost_usd_by_task=_shrink_costs(tasks, costs),
+        latency_s=_mean(seconds.sum(axis=0)),
+        context_window=facts.context_window,
+        capabilities=facts.capabilities,
+        source=facts.source,
+    )
+
+
+def _shrink_costs(tasks: Sequence[str], costs: NDArray[np.float64]) -> dict[str, float]:
+    """Return the mean cost of each task with a known cost, shrunk towards the mean of all tasks."""
+    mean = _mean(costs.sum(axis=0))
+    if mean is None:
+        return {}
+    by_task = zip(tasks, costs.tolist(), strict=True)
+    return {task: (total + _COST_PRIOR * mean) / (n + _COST_PRIOR) for task, (total, n) in by_task if n > 0}
+
+
+def _mean(sums: NDArray[np.float64]) -> float | None:
+    """Return a weighted sum divided by its weight, None if the weight is 0."""
+    total, weight = sums.tolist()
+    return total / weight if weight > 0 else None

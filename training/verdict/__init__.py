@@ -1,0 +1,1 @@
+"""Take a router and a benchmark, and report whether routing pays."""

@@ -73,6 +73,12 @@ class CallRequest:
         connect_timeout_s: Seconds to establish a connection.
         first_token_timeout_s: Seconds until the first chunk of a stream.
         chunk_timeout_s: Seconds between two chunks of a stream.
+
+    >>> from router import Router, Serving
+    >>> def answer(request: CallRequest) -> str:
+    ...     return f"{request.model} read {request.messages[-1]['content']!r}"
+    >>> Router.load(serving=Serving(executor=answer)).complete("hello", allowed={"gpt-5.5"}).text
+    "gpt-5.5 read 'hello'"
     """
 
     model: str
@@ -94,6 +100,9 @@ class Usage:
         input_tokens: Tokens of the prompt. None if the response does not report them.
         output_tokens: Tokens of the answer. None if the response does not report them.
         cost_usd: Cost that the server charged, in USD. None if the response does not report it.
+
+    >>> Usage(input_tokens=12, output_tokens=80).cost_usd is None
+    True
     """
 
     input_tokens: int | None = None
@@ -110,6 +119,12 @@ class Reply:
         finish_reason: Why the answer ended. None if the server does not report it.
         usage: Usage of the answer.
         raw: The response as the executor received it.
+
+    >>> from router import Router, Serving
+    >>> def answer(request: CallRequest) -> Reply:
+    ...     return Reply(text="Tea, please.", finish_reason="stop", usage=Usage(input_tokens=9, output_tokens=4))
+    >>> Router.load(serving=Serving(executor=answer)).complete("coffee or tea?").usage.output_tokens
+    4
     """
 
     text: str
@@ -127,6 +142,14 @@ class Chunk:
         finish_reason: Why the answer ends with this chunk. None before the end.
         usage: Usage of the whole answer, usually in the last chunk.
         raw: The piece as the executor received it.
+
+    >>> from router import Router, Serving
+    >>> def answer(request: CallRequest) -> Iterator[Chunk]:
+    ...     yield Chunk(text="Tea, ")
+    ...     yield Chunk(text="please.", finish_reason="stop")
+    >>> router = Router.load(serving=Serving(executor=answer))
+    >>> [chunk.text for chunk in router.complete("coffee or tea?", stream=True)]
+    ['Tea, ', 'please.']
     """
 
     text: str
@@ -149,6 +172,13 @@ class AttemptRecord:
         failure: Class of the failure. None if the attempt succeeded.
         error: Kind of the error and its status, never a prompt or a key. Empty if the attempt succeeded.
         backoff_s: Seconds of the pause before the attempt.
+
+    >>> from router import CallError, FakeExecutor, Router, Serving
+    >>> script = {"gpt-5.5": [CallError("transient", "503", status=503)]}
+    >>> router = Router.load(serving=Serving(executor=FakeExecutor(script)), allowed={"gpt-5.5", "gpt-4.1-mini"})
+    >>> first, second = router.complete("hello", prefer="quality").attempts
+    >>> first.model, first.failure, second.model, second.failure
+    ('gpt-5.5', 'transient', 'gpt-4.1-mini', None)
     """
 
     model: str
@@ -177,6 +207,12 @@ class Completion:
         attempts: All attempts in order. The last one is the one that answered.
         decision: Decision that ranked the models.
         raw: The response as the executor received it. For a stream, that of every chunk, in order.
+
+    >>> from router import FakeExecutor, Router, Serving
+    >>> router = Router.load(serving=Serving(executor=FakeExecutor({"gpt-5.5": ["Tea, please."]})))
+    >>> completion = router.complete("coffee or tea?", allowed={"gpt-5.5"})
+    >>> completion.text, completion.model, completion.finish_reason, completion.decision.task is not None
+    ('Tea, please.', 'gpt-5.5', 'stop', True)
     """
 
     text: str
@@ -191,7 +227,16 @@ class Completion:
 
 
 class Executor(Protocol):
-    """Makes one attempt and blocks. `router.as_executor` makes an executor of a plain function."""
+    """Makes one attempt and blocks. `router.as_executor` makes an executor of a plain function.
+
+    >>> from router import Router, Serving
+    >>> class Echo:
+    ...     def call(self, request: CallRequest, /) -> Reply:
+    ...         return Reply(text=request.messages[-1]["content"])
+    >>> executor: Executor = Echo()
+    >>> Router.load(serving=Serving(executor=executor)).complete("hello").text
+    'hello'
+    """
 
     def call(self, request: CallRequest, /) -> Reply | Iterator[Chunk]:
         """Return a reply, or the chunks if `request.stream` is true.
@@ -203,7 +248,17 @@ class Executor(Protocol):
 
 
 class AsyncExecutor(Protocol):
-    """Makes one attempt without blocking the event loop."""
+    """Makes one attempt without blocking the event loop.
+
+    >>> import asyncio
+    >>> from router import Router, Serving
+    >>> class Echo:
+    ...     async def acall(self, request: CallRequest, /) -> Reply:
+    ...         return Reply(text=request.messages[-1]["content"])
+    >>> executor: AsyncExecutor = Echo()
+    >>> asyncio.run(Router.load(serving=Serving(executor=executor)).acomplete("hello")).text
+    'hello'
+    """
 
     async def acall(self, request: CallRequest, /) -> Reply | AsyncIterator[Chunk]:
         """Return a reply, or the chunks if `request.stream` is true.

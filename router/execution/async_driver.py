@@ -60,6 +60,14 @@ class AsyncCompletionStream(BaseStream):
         plan: Plan of the call.
         executor: Makes the attempts.
         sleep: Waits a number of seconds.
+
+    >>> from router import FakeExecutor, Router, Serving
+    >>> router = Router.load(serving=Serving(executor=FakeExecutor({"gpt-5.5": ["Tea, please."]})))
+    >>> async def ask() -> list[str]:
+    ...     async with await router.acomplete("coffee or tea?", allowed={"gpt-5.5"}, stream=True) as chunks:
+    ...         return [chunk.text async for chunk in chunks]
+    >>> asyncio.run(ask())
+    ['Tea, ', 'please.', '']
     """
 
     def __init__(self, plan: Plan, executor: AsyncExecutor, sleep: AsyncSleep) -> None:

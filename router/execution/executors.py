@@ -42,6 +42,11 @@ def as_executor(function: Function | AsyncFunction) -> FunctionExecutor | AsyncF
 
     Args:
         function: Returns a text or a reply. If `request.stream` is true, it may return an iterable of texts or chunks.
+
+    >>> from router import Router, Serving
+    >>> executor = as_executor(lambda request: f"{request.model} says hello")
+    >>> Router.load(serving=Serving(executor=executor)).complete("hello", allowed={"gpt-5.5"}).text
+    'gpt-5.5 says hello'
     """
     # The call method of a callable object may be a coroutine function although the object is none.
     body = function if inspect.isroutine(function) or isinstance(function, partial) else type(function).__call__

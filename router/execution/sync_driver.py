@@ -59,6 +59,14 @@ class CompletionStream(BaseStream):
         plan: Plan of the call.
         executor: Makes the attempts.
         sleep: Waits a number of seconds.
+
+    >>> from router import FakeExecutor, Router, Serving
+    >>> router = Router.load(serving=Serving(executor=FakeExecutor({"gpt-5.5": ["Tea, please."]})))
+    >>> with router.complete("coffee or tea?", allowed={"gpt-5.5"}, stream=True) as chunks:
+    ...     [chunk.text for chunk in chunks]
+    ['Tea, ', 'please.', '']
+    >>> chunks.completion.text
+    'Tea, please.'
     """
 
     def __init__(self, plan: Plan, executor: Executor, sleep: Sleep) -> None:

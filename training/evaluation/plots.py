@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
+    from router.decision import RoutingDecision
     from router.types import ModelProfile
 
 # On cells darker than this the numbers are white.
@@ -36,6 +37,35 @@ def plot_evaluation(evaluation: Evaluation, title: str) -> Figure:
     _draw_confusion(panels["confusion"], evaluation)
     _draw_calibration(panels["calibration"], evaluation)
     _draw_risk_coverage(panels["risk"], evaluation)
+    return figure
+
+
+def plot_decision(decision: RoutingDecision, *, most: int = 10) -> Figure:
+    """Draw expected quality with its standard error and the price of the first models of a ranking, the chosen one marked.
+
+    Args:
+        decision: The decision.
+        most: Number of models to show.
+    """
+    figure = Figure(figsize=(8, 0.32 * min(most, len(decision.ranking)) + 1.2), layout="constrained")
+    axes = figure.subplots()
+    shown = [decision.scores[name] for name in decision.ranking[:most]]
+    places = np.arange(len(shown))
+    colours = [ACCENT, *[FAINT] * (len(shown) - 1)]
+    quality, stderr = [score.quality for score in shown], [score.stderr for score in shown]
+    axes.hlines(places, np.subtract(quality, stderr), np.add(quality, stderr), colors=colours)
+    axes.scatter(quality, places, c=colours, s=36, zorder=3)
+    axes.set_yticks(places, [score.model for score in shown])
+    axes.get_yticklabels()[0].set(color=ACCENT, weight="bold")
+    axes.invert_yaxis()
+    # Beside the plot, so that no price covers a whisker.
+    prices = axes.secondary_yaxis("right")
+    prices.set_yticks(places, ["unknown" if s.cost_usd is None else f"{1000 * s.cost_usd:.2f}" for s in shown])
+    prices.set_ylabel("USD per 1,000 prompts")
+    axes.set_xlabel(f"expected quality ± standard error, task {decision.task or 'unknown'}")
+    axes.set_title(f"{decision.model}, then the fallback order")
+    axes.grid(axis="x", color="#dddddd")
+    axes.set_axisbelow(True)
     return figure
 
 

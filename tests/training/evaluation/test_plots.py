@@ -3,13 +3,16 @@ import itertools
 import numpy as np
 import pytest
 
+from router import Router
 from router.types import Estimate, ModelProfile, TaskPrediction
+from tests.router.fakes import model
 from training.data.prompts import LabelledPrompt
 from training.evaluation.evaluate import Evaluation, evaluate
 from training.evaluation.plots import (
     plot_calibration,
     plot_calls,
     plot_confusion,
+    plot_decision,
     plot_evaluation,
     plot_profiles,
     plot_risk_coverage,
@@ -24,6 +27,17 @@ def evaluation() -> Evaluation:
         for source in itertools.islice(itertools.cycle(("classifier", "default")), 10)
     ]
     return evaluate(predictions, rows, baselines={"majority": ["math"] * 10})
+
+
+def test_a_decision_shows_its_first_models_in_order_with_their_prices() -> None:
+    router = Router([model("a", 0.4, cost_usd=0.001), model("b", 0.9, cost_usd=0.02), model("c", 0.7)], prefer="quality")
+    figure = plot_decision(router.route("prove that two is prime"), most=2)
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["b", "c"]
+    offsets = np.asarray(figure.axes[0].collections[-1].get_offsets())
+    assert offsets == pytest.approx(np.array([[0.9, 0.0], [0.7, 1.0]]))
+    (prices,) = figure.axes[0].child_axes
+    # The cost of c is unknown, so the median of the others takes its place.
+    assert [label.get_text() for label in prices.get_yticklabels()] == ["20.00", "10.50"]
 
 
 def test_the_confusion_matrix_numbers_its_nonzero_cells(evaluation: Evaluation) -> None:

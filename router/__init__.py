@@ -1,4 +1,4 @@
-"""A prompt in, the model that should answer it out, with reasons; and, if wanted, the answer itself.
+"""A prompt in, the model that should answer it out, with reasons. The answer too, if you want.
 
 >>> from router import route
 >>> route("translate 'good morning' into Japanese").task

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
-from router.call import Caller, check_executor
+from router.caller import Caller, check_executor
 from router.classify.keywords import KeywordRules
 from router.classify.text import Prompt, parse_prompt
 from router.decide import Decider, check_profiles, make_predictor
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class RouterKeywords(RouteKeywords, total=False):
-    """The keywords of `Router.load` and `Router.from_model_folder`; `Router` documents them."""
+    """The keywords of `Router.load` and `Router.from_model_folder`. `Router` documents them."""
 
     strategy: str | Strategy
     serving: Serving | None
@@ -48,26 +48,26 @@ class CallKeywords(RouteKeywords, total=False):
 
 
 class Router:
-    """Decides which model should handle a prompt, and calls it if asked. Thread-safe; pickles without its live state.
+    """Decides which model should handle a prompt, and calls it if asked. Thread-safe. A pickled copy has no live state.
 
     Args:
         profiles: The models to choose from, each name once.
-        classifier: Finds the task of a prompt; None: keyword rules only.
-        rules: Keyword rules; None: those of the package.
+        classifier: Finds the task of a prompt. None: keyword rules only.
+        rules: Keyword rules. None: those of the package.
         strategy: Ranks the candidates: a registered name, or any function from a `RoutingContext` to a ranking.
         parameters: What a benchmark taught besides the profiles: prompt heads, presets, risk curve.
-        serving: How models are called: executor, endpoints, limits, spending; None: the router only decides.
+        serving: How models are called: executor, endpoints, limits, spending. None: the router only decides.
         learn: Whether `feedback` and the length of answers change the profiles in memory. The model folder stays as it is.
-        cache_size: Number of recent prompts whose task is cached, about 5 kB each. Keys are hashes; no text is kept.
+        cache_size: Number of recent prompts whose task is cached, about 5 kB each. Keys are hashes. No text is kept.
         problems: Sentences that go into the reasons of every decision.
         clock: Seconds that never go back, for latencies, cooldowns and deadlines.
-        **defaults: Defaults for the options of every decision; see `RouteOptions`.
+        **defaults: Defaults for the options of every decision. See `RouteOptions`.
 
     Attributes:
         profiles: The models as they were given.
         defaults: The defaults as one value.
-        fleet: The live state of the models; `router.fleet.live.begin(endpoint)` reports calls made without `complete`.
-        learner: What feedback taught; None without `learn`.
+        fleet: The live state of the models. `router.fleet.live.begin(endpoint)` reports calls made without `complete`.
+        learner: What feedback taught. None without `learn`.
 
     Raises:
         InputError: If an option is unknown or out of range, or two profiles have one name.
@@ -129,7 +129,7 @@ class Router:
         """Load a model folder that `llm-router-train train` wrote.
 
         Args:
-            path: The folder; None: `$LLM_ROUTER_MODEL`, or else the shipped folder.
+            path: The folder. None: `$LLM_ROUTER_MODEL`, or else the shipped folder.
             sha256: Expected hash of the manifest, to be sure that nobody changed the folder.
             on_error: `keywords`: if the classifier is damaged, keyword rules decide, and every decision says so.
             **keywords: `strategy`, `serving`, `learn` and `cache_size` as in `Router`, and its defaults.
@@ -148,10 +148,10 @@ class Router:
 
     @classmethod
     def from_config(cls, path: str | Path) -> Router:
-        """Make the router that a configuration file describes; see `docs/operations.md`.
+        """Make the router that a configuration file describes. See `docs/operations.md`.
 
         Raises:
-            ConfigError: If the file breaks a rule; names the line or the key.
+            ConfigError: If the file breaks a rule. The message names the line or the key.
             ModelFolderError: If the model folder that it names cannot be loaded.
 
         >>> import tempfile
@@ -175,7 +175,7 @@ class Router:
 
     @classmethod
     def from_model_folder(cls, folder: ModelFolder, **keywords: Unpack[RouterKeywords]) -> Router:
-        """Make a router from a loaded model folder; the keywords are those of `load`.
+        """Make a router from a loaded model folder. The keywords are those of `load`.
 
         >>> Router.from_model_folder(load_model_folder(find_model_folder()), strategy="sticky").route("hello").strategy
         'sticky'
@@ -194,12 +194,12 @@ class Router:
         """Decide which model should handle a prompt.
 
         Args:
-            prompt: Any text, or chat messages in the OpenAI form; the last user turn decides.
+            prompt: Any text, or chat messages in the OpenAI form. The last user turn decides.
             **options: See `RouteOptions`.
 
         Raises:
             InputError: If an argument has the wrong type or an option is unknown. Never because of a text.
-            NoCandidateError: If every model is excluded; says by what.
+            NoCandidateError: If every model is excluded.
 
         >>> Router.load(prefer="quality").route("write a haiku about rain").task
         'writing'
@@ -223,7 +223,7 @@ class Router:
     def route_many(
         self, prompts: Sequence[Prompt], *, budget_usd: float | None = None, **options: Unpack[RouteKeywords]
     ) -> Batch:
-        """Decide for several prompts; with a budget, for the most quality of all of them together.
+        """Decide for several prompts. A budget buys the most quality for all of them together.
 
         The prompts are classified on all processors, equal ones once. Then they are decided one after the other.
 
@@ -231,10 +231,10 @@ class Router:
             prompts: Each as in `route`.
             budget_usd: Upper limit of the summed expected cost. It takes the place of the dial and the strategy: each
                 prompt gets the model that uses the money best (`router.score.batch`).
-            **options: See `RouteOptions`; the same for every prompt.
+            **options: See `RouteOptions`. The same for every prompt.
 
         Raises:
-            InputError: As `route`; or if the budget is below the cost of the cheapest models, or a cost is unknown.
+            InputError: As `route`, or if the budget is below the cost of the cheapest models, or a cost is unknown.
             NoCandidateError: As `route`.
 
         >>> prompts = ["write a haiku about rain", "prove that sqrt(2) is irrational"]
@@ -276,10 +276,10 @@ class Router:
         fallbacks: Sequence[str] | None = None,
         **options: Unpack[RouteKeywords],
     ) -> Completion | CompletionStream:
-        """Route a prompt and call the model; if it fails, call the next model of the ranking.
+        """Route a prompt and call the model. If it fails, call the next model of the ranking.
 
         Args:
-            messages: Chat messages in the OpenAI form; a text is one user message.
+            messages: Chat messages in the OpenAI form. A text is one user message.
             stream: Return the chunks as they come, after the first one has come. The stream is an iterator and a context
                 manager, and has the whole `completion` at its end.
             request: Passed on to the model as it is: `tools`, `response_format`, `max_tokens` and others.
@@ -287,7 +287,7 @@ class Router:
             **options: See `RouteOptions`.
 
         Raises:
-            InputError: As `route`; or if there is no executor, or it cannot be called from here.
+            InputError: As `route`, or if there is no executor, or it cannot be called from here.
             NoCandidateError: As `route`.
             ServingError: If there is no answer. `NoModelAvailableError`: all models cool down. `AllAttemptsFailedError`: all
                 attempts failed. `DeadlineExceededError`: time ran out. `StreamInterruptedError`: the stream broke.
@@ -324,7 +324,7 @@ class Router:
         fallbacks: Sequence[str] | None = None,
         **options: Unpack[RouteKeywords],
     ) -> Completion | AsyncCompletionStream:
-        """Like `complete`, without blocking the event loop; the decision is made in another thread.
+        """Like `complete`, without blocking the event loop. The decision is made in another thread.
 
         >>> import asyncio
         >>> from router import FakeExecutor, Serving
@@ -344,12 +344,12 @@ class Router:
         return await (async_driver.astream(plan, executor) if stream else async_driver.acomplete(plan, executor))
 
     def feedback(self, decision: RoutingDecision, score: float, *, model: str | None = None) -> None:
-        """Report how good an answer was; later decisions use it.
+        """Report how good an answer was. Later decisions use it.
 
         Args:
             decision: The decision that chose the model.
             score: How good the answer was, in [0, 1].
-            model: The model that answered; None: the first of the decision.
+            model: The model that answered. None: the first of the decision.
 
         Raises:
             InputError: If the router was made without `learn`, the model is unknown or the score is out of range.
@@ -366,7 +366,7 @@ class Router:
         self._decider.update_profiles(self.learner.profiles())
 
     def close(self) -> None:
-        """Close the connections of `complete`; calls under way fail. `with Router…` does that at its end."""
+        """Close the connections of `complete`. Calls under way fail. `with Router…` does that at its end."""
         if close := getattr(self.fleet.executor, "close", None):
             close()
 

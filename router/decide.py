@@ -1,4 +1,4 @@
-"""Prompts and options in, one `RoutingDecision` per prompt out: classify, exclude, score, rank, give reasons."""
+"""Prompts and options in, one `RoutingDecision` per prompt out."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class NamedStrategy:
 
     @classmethod
     def of(cls, strategy: str | Strategy) -> NamedStrategy:
-        """Return a strategy with its name; one that is given by name is made anew.
+        """Return a strategy with its name. One that is given by name is made anew.
 
         Raises:
             InputError: If the name is unknown.
@@ -114,7 +114,7 @@ class Decider:
 
         Args:
             prompts: The prompts.
-            options: The options, the router's defaults included; the same for every prompt.
+            options: The options, the router's defaults included. The same for every prompt.
 
         Raises:
             InputError: If an option names something unknown, or the strategy returns no ranking.
@@ -225,13 +225,13 @@ def make_predictor(
     """Return the predictor of a router.
 
     Args:
-        profiles: The models; without a classifier their tasks are told apart, besides those of the rules.
-        classifier: The classifier; None: keyword rules only.
-        rules: The keyword rules; None: those of the package.
+        profiles: The models. Without a classifier, the tasks are those of the rules and of the profiles.
+        classifier: The classifier. None: keyword rules only.
+        rules: The keyword rules. None: those of the package.
         cache_size: Number of recent prompts whose task is cached.
 
     Raises:
-        InputError: If the cache size is no whole number of 0 or more.
+        InputError: If the cache size is not a whole number of 0 or more.
     """
     _check_cache_size(cache_size)
     rules = rules or default_rules()

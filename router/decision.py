@@ -60,7 +60,7 @@ class RoutingDecision:
 
     @property
     def task(self) -> str | None:
-        """The most likely task; None if nothing speaks for any."""
+        """The most likely task. None if nothing speaks for any."""
         return self.prediction.task
 
     def explain(self) -> str:
@@ -204,17 +204,17 @@ class RoutingDecision:
 
 
 def price_of_cost(score: ModelScore, preference: Preference) -> float:
-    """Return how much utility a model's cost takes away; 0 if cost does not count or is unknown."""
+    """Return how much utility a model's cost takes away. 0 if cost does not count or is unknown."""
     return 0.01 * (score.cost_usd or 0.0) / preference.usd_per_point
 
 
 def price_of_time(score: ModelScore, preference: Preference) -> float:
-    """Return how much utility a model's latency takes away; 0 if time does not count or is unknown."""
+    """Return how much utility a model's latency takes away. 0 if time does not count or is unknown."""
     return 0.01 * (score.latency_s or 0.0) / preference.seconds_per_point
 
 
 def _flip_price(chosen: ModelScore, other: ModelScore, preference: Preference) -> float | None:
-    """Return the price of a point, in USD, at which two models have the same utility; None if there is none."""
+    """Return the price of a point, in USD, at which two models have the same utility. None if there is none."""
     gain = other.quality - price_of_time(other, preference) - (chosen.quality - price_of_time(chosen, preference))
     extra_usd = (other.cost_usd or 0.0) - (chosen.cost_usd or 0.0)
     return 0.01 * extra_usd / gain if gain * extra_usd > 0 else None

@@ -23,8 +23,8 @@ def route(prompt: Prompt, **options: Unpack[RouteKeywords]) -> RoutingDecision:
     The folder is loaded at the first call and kept.
 
     Args:
-        prompt: Any text, or chat messages in the OpenAI form; the last user turn decides.
-        **options: See `RouteOptions`; `help(RouteOptions)` explains each.
+        prompt: Any text, or chat messages in the OpenAI form. The last user turn decides.
+        **options: See `RouteOptions`. `help(RouteOptions)` explains each.
 
     Returns:
         The decision. `model` is the model to call, `fallbacks` are the models to call if it fails, `task` is the task,
@@ -32,7 +32,7 @@ def route(prompt: Prompt, **options: Unpack[RouteKeywords]) -> RoutingDecision:
 
     Raises:
         InputError: If an argument has the wrong type or an option is unknown. Never because of a text.
-        NoCandidateError: If every model is excluded; says by what.
+        NoCandidateError: If every model is excluded. The error holds the reasons.
         ModelFolderError: If the model folder is missing or damaged.
 
     >>> decision = route("prove that sqrt(2) is irrational")
@@ -45,7 +45,7 @@ def route(prompt: Prompt, **options: Unpack[RouteKeywords]) -> RoutingDecision:
 
 
 def default_router() -> Router:
-    """Return the router that `route` uses; it is loaded once."""
+    """Return the router that `route` uses. It is loaded once."""
     with _loading:  # without the lock, lru_cache lets threads that come at the same time load one each
         return _load_default()
 

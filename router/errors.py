@@ -2,17 +2,17 @@
 
 RouterError
 ├── InputError            an argument has the wrong type or value, or an option does not exist (also a ValueError)
-├── NoCandidateError      every model was excluded; says by what
+├── NoCandidateError      every model was excluded, with the reason for each
 ├── ModelFolderError      a model folder is missing, damaged, changed or of another version
 ├── EncoderError          an encoder cannot be converted, or does not run on this machine
-├── ConfigError           a configuration file breaks a rule; names the line or the key
-├── DatasetError          a data file breaks a rule; names the rows (in `training.data.table`)
+├── ConfigError           a configuration file breaks a rule, with the line or the key
+├── DatasetError          a data file breaks a rule, with the rows (`training.data.table`)
 └── ServingError          a call got no answer
-    ├── CallError               one attempt failed; has the class of the failure
-    ├── NoModelAvailableError   every model that could answer cools down; says when to come back
-    ├── AllAttemptsFailedError  every attempt failed; has all of them
+    ├── CallError               one attempt failed, with the class of the failure
+    ├── NoModelAvailableError   every model that could answer cools down
+    ├── AllAttemptsFailedError  every attempt failed, with all of them
     ├── DeadlineExceededError   time ran out
-    ├── StreamInterruptedError  a stream broke after its first chunk; has the text so far
+    ├── StreamInterruptedError  a stream broke after its first chunk, with the text so far
     └── BudgetExceededError     a limit of requests, tokens or spending is reached
 
 Messages give the rule, the value and the remedy. They never contain a prompt.
@@ -80,7 +80,7 @@ class EncoderError(RouterError):
 
 
 class ConfigError(RouterError):
-    """A configuration file breaks a rule; the message names the file and the line or key."""
+    """A configuration file breaks a rule. The message names the file and the line or key."""
 
 
 class ServingError(RouterError):
@@ -110,8 +110,8 @@ class CallError(ServingError):
 
     Attributes:
         kind: The class of the failure.
-        status: The HTTP status; None if there was none.
-        retry_after_s: Seconds that the server asked to wait; None if it did not.
+        status: The HTTP status. None if there was none.
+        retry_after_s: Seconds that the server asked to wait. None if it did not.
         too_long: Whether the request was too long for the model, so that one with a larger context window may take it.
     """
 
@@ -132,7 +132,7 @@ class NoModelAvailableError(ServingError):
     """Every model that could answer cools down.
 
     Attributes:
-        retry_at: Time by the router's clock when the first model can be called again; None if unknown.
+        retry_at: Time by the router's clock when the first model can be called again. None if unknown.
     """
 
     def __init__(self, message: str, *, retry_at: float | None, attempts: Sequence[AttemptRecord] = ()) -> None:
@@ -141,7 +141,7 @@ class NoModelAvailableError(ServingError):
 
 
 class AllAttemptsFailedError(ServingError):
-    """Every attempt that the call policy allows failed; `__cause__` is the last failure."""
+    """Every attempt that the call policy allows failed. `__cause__` is the last failure."""
 
 
 class DeadlineExceededError(ServingError):

@@ -1,4 +1,4 @@
-"""Keywords, a configuration file or a command line in, the options of a decision as one frozen value out."""
+"""Turns keywords from Python, a configuration file or the command line into one frozen value, `RouteOptions`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DEFAULT_CONFIDENCE = 0.95
 
 
 class RouteKeywords(TypedDict, total=False):
-    """The keywords that become `RouteOptions`, which documents them; type checkers read this."""
+    """The keywords that become `RouteOptions`, which documents them. Type checkers read this."""
 
     prefer: str | None
     quality_floor: float | None
@@ -38,22 +38,23 @@ class RouteOptions:
     """The options of `route`, `aroute`, `route_many`, `complete` and `acomplete`, which take them as keywords.
 
     `Router(...)` and `Router.load(...)` take the same keywords as defaults: an option that a call leaves out has the
-    router's value. Set at most one of `prefer`, `quality_floor`, `usd_per_point` and `max_loss`; it replaces the router's.
+    router's value. Set at most one of `prefer`, `quality_floor`, `usd_per_point` and `max_loss`.
+    A dial in a call replaces the router's dial. A call cannot switch a default off.
 
     Attributes:
         prefer: A named balance of quality, cost and time: `quality`, `balanced` (the default), `cheap` or `fast`.
         quality_floor: Share of the best candidate's expected quality, in [0, 1]. The cheapest model that reaches it wins.
-        usd_per_point: USD that one more point of quality (0.01 of expected score) is worth, above 0.
-        max_loss: Expected score, in [0, 1], that may be lost on average against the best single model. The cheapest model
+        usd_per_point: USD that one more point of expected quality (0.01) is worth, above 0.
+        max_loss: Expected quality, in [0, 1], that may be lost on average against the best single model. The cheapest model
             within that bound wins. It needs a model folder that was trained on a benchmark with prompts.
-        confidence: How sure the bound of `max_loss` must be, between 0 and 1; 0.95 by default. It needs `max_loss`.
+        confidence: How sure the bound of `max_loss` must be, between 0 and 1. 0.95 by default. It needs `max_loss`.
         max_cost_usd: Models that are expected to cost more USD for this prompt are excluded.
-        allowed: Names of the models that may be chosen; None: all.
+        allowed: Names of the models that may be chosen. None: the router's default, or else all.
         needs: Capabilities that the model must have, such as `vision` or `tools`. An image in the messages adds `vision`.
         focus: Only this task, or the tasks of this area (creative, technical, informative, language, ethical), count.
         key: A user or a session, for the strategies that keep a key on one model.
         tier: `auto`: the first tier of the classifier answers if it is sure. `full`: the full classifier reads every
-            prompt. None: `auto`.
+            prompt. None: the router's default, or else `auto`.
 
     Raises:
         InputError: If a value has the wrong type or is out of range, or two dials are set.
@@ -102,7 +103,7 @@ class RouteOptions:
         """Return the options that keywords name.
 
         Raises:
-            InputError: If a keyword is unknown, or as the class.
+            InputError: If a keyword is unknown or a value is invalid.
         """
         known = [field.name for field in fields(cls)]
         unknown = [name for name in keywords if name not in known]
@@ -131,7 +132,7 @@ class RouteOptions:
 
         Args:
             presets: The named preferences.
-            risk: What cheaper models lost on held-out prompts; None if the model folder has no such measurement.
+            risk: What cheaper models lost on held-out prompts. None if the model folder has no such measurement.
 
         Raises:
             InputError: If `prefer` is unknown, `confidence` lacks `max_loss`, or `max_loss` lacks a measurement.

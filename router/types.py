@@ -64,13 +64,13 @@ class ModelProfile:
         name: The name that `RoutingDecision.model` returns.
         provider: Who serves the model.
         quality: Expected score by task. A missing task counts with the mean of the others.
-        input_usd_per_mtok: List price in USD per million input tokens; None if unknown.
-        output_usd_per_mtok: List price in USD per million output tokens; None if unknown.
+        input_usd_per_mtok: List price in USD per million input tokens. None if unknown.
+        output_usd_per_mtok: List price in USD per million output tokens. None if unknown.
         output_tokens: Mean length of an answer in tokens, by task.
         cost_usd: Mean measured cost of one prompt in USD. It counts if there are no list prices.
         cost_usd_by_task: Mean measured cost of one prompt in USD, by task. It counts if there are no list prices.
-        latency_s: Mean measured seconds to a whole answer; None if unknown.
-        context_window: Tokens that prompt and answer may have together; None if unknown.
+        latency_s: Mean measured seconds to a whole answer. None if unknown.
+        context_window: Tokens that prompt and answer may have together. None if unknown.
         capabilities: What the model can do besides text, such as `vision`, `tools`, `reasoning`.
         weight: Relative capacity, above 0.
         source: Where the figures come from.
@@ -112,12 +112,12 @@ class TaskPrediction:
     """The task of a prompt.
 
     Attributes:
-        task: The most likely task; None if nothing speaks for any.
+        task: The most likely task. None if nothing speaks for any.
         confidence: Probability of that task, in [0, 1].
-        probabilities: Probability of every task; they sum to 1.
-        source: `classifier`; `keywords` if the classifier is missing or unsure and a rule fits; otherwise `default`.
+        probabilities: Probability of every task. They sum to 1.
+        source: Part that decided: `classifier`, `keywords`, or `default` if both are unsure.
         inherited: Share of the prediction that comes from earlier turns of the conversation, in [0, 1].
-        tier: Tier of the classifier that read the decisive turn; None if no tier did.
+        tier: Tier of the classifier that read the decisive turn. None if no tier did.
 
     >>> from router import Router
     >>> prediction = Router.load().predict("prove that sqrt(2) is irrational")
@@ -134,7 +134,7 @@ class TaskPrediction:
 
     @property
     def unsure(self) -> bool:
-        """Whether classifier and keyword rules are both unsure; the probabilities then only hedge."""
+        """Whether classifier and keyword rules are both unsure. The probabilities then only hedge."""
         return self.source == "default"
 
 
@@ -143,12 +143,12 @@ class Preference:
     """How quality is weighed against cost and time. A point of quality is 0.01 of expected score.
 
     Attributes:
-        usd_per_point: USD that one more point is worth; infinite if cost does not count.
-        seconds_per_point: Seconds that one more point is worth; infinite if time does not count.
+        usd_per_point: USD that one more point is worth. Infinite if cost does not count.
+        seconds_per_point: Seconds that one more point is worth. Infinite if time does not count.
         quality_floor: Share of the best candidate's expected quality, in [0, 1]. The cheapest model that reaches it wins.
             None: quality, cost and time are weighed.
         reference: Baseline for `max_loss`. The cheapest model within `tolerance` of its expected quality wins.
-        tolerance: Expected score that the chosen model may be below the reference. A negative one asks for a better model;
+        tolerance: Expected score that the chosen model may be below the reference. A negative one asks for a better model,
             minus infinity allows only the reference.
 
     >>> from router import Router
@@ -183,8 +183,8 @@ class ModelScore(msgspec.Struct, frozen=True, kw_only=True):
         model: Name of the model.
         quality: Expected score in [0, 1]: the sum over tasks of probability · quality, moved by `shift`.
         stderr: Standard error of `quality`.
-        cost_usd: Expected USD for this prompt; None if no candidate's cost is known.
-        latency_s: Expected seconds to a whole answer; None if no candidate's latency is known.
+        cost_usd: Expected USD for this prompt. None if no candidate's cost is known.
+        latency_s: Expected seconds to a whole answer. None if no candidate's latency is known.
         assumed: Which of `cost_usd` and `latency_s` are unknown, so that the other candidates' median takes their place.
         utility: Quality less what cost and time take away, on the scale of quality.
         quality_by_task: Quality of each task in the profile.
@@ -215,15 +215,15 @@ class RoutingContext:
 
     Attributes:
         prompt: The turn that decides. A long one is cut to its head and tail.
-        key: A user or a session that a strategy may keep on one model; empty if the caller gave none.
+        key: A user or a session that a strategy may keep on one model. Empty if the caller gave none.
         prediction: The task.
-        candidates: Names of the models that may be chosen, in the order of the model folder; never empty.
+        candidates: Names of the models that may be chosen, in the order of the model folder. Never empty.
         scores: One score per candidate, by name.
         preference: How quality is weighed against cost and time.
         loads: Live load by model: predicted seconds · (requests in flight + 1) / weight. Smaller is better. It is at least
             the penalty for recent failures, infinite while the first request to a model is under way, and 0 without live
             state.
-        inflight: Requests in flight by model; 0 if unknown.
+        inflight: Requests in flight by model. 0 if unknown.
         weights: Present capacity by model, above 0: the profile's weight, or less while the model recovers from a failure.
 
     >>> from router import Router
@@ -245,7 +245,7 @@ class RoutingContext:
 
 
 class Strategy(Protocol):
-    """Ranks all candidates, best first; the ranking is also the fallback order. A plain function fits.
+    """Ranks all candidates, best first. The ranking is also the fallback order. A plain function fits.
 
     >>> from router import Router
     >>> by_name: Strategy = lambda context: sorted(context.candidates)

@@ -55,7 +55,8 @@ def train(
         progress: Wraps the texts while they are encoded.
 
     Raises:
-        DatasetError: If a CSV file breaks its rules, a task has too few prompts, or `out` is not a model folder.
+        DatasetError: If a CSV file breaks its rules, a task has too few prompts, or `out` holds other files than a model
+            folder.
         EncoderError: If the encoder cannot be used.
     """
     check_replaceable(out)

@@ -18,7 +18,7 @@ class CachedPredictor:
     """Classify prompts and keep the latest results. Thread-safe. Pickles, with an empty cache.
 
     A classification depends only on the turns, the tier and the predictor, and none of these changes. The choice of a model
-    depends on options and live state as well, so it is never cached. The keys are hashes (BLAKE2b, 128 bits); no text is
+    depends on options and live state as well, so it is never cached. The keys are hashes (BLAKE2b, 128 bits). No text is
     kept.
 
     Args:

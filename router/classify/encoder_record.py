@@ -55,7 +55,7 @@ class DistillationRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
 
 class EncoderRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Everything about an encoder besides its graph and its tokenizer; stored beside them as `encoder.json`.
+    """Everything about an encoder besides its graph and its tokenizer. Stored beside them as `encoder.json`.
 
     Attributes:
         name: The sentence-transformers model that it was made from.

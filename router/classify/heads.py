@@ -106,7 +106,7 @@ class PromptHeads:
 
 
 def _arrange(heads: Heads, columns: Sequence[int | None]) -> Heads:
-    """Return heads with these columns as outputs; None stands for the mean of all columns."""
+    """Return heads with these columns as outputs. None stands for the mean of all columns."""
 
     def pick(block: NDArray[np.float32]) -> NDArray[np.float32]:
         mean = block.mean(axis=-1)

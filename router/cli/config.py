@@ -23,7 +23,7 @@ def config() -> None:
 @config.command(name="check")
 @click.argument("file", type=click.Path(path_type=Path))
 def check_config(file: Path) -> None:
-    """Read FILE, TOML or YAML, and its model folder; print the models, endpoints and limits that it describes."""
+    """Read FILE, TOML or YAML, and its model folder. Print the models, endpoints and limits that it describes."""
     config = read_config(file)
     profiles = choose_profiles(config, load_model_folder(config.model_folder or find_model_folder()).profiles)
     Fleet(profiles, config.serving)  # raises if the parts do not fit together; the SDK for the calls is not needed

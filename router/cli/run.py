@@ -1,4 +1,4 @@
-"""A command in, its output and exit code out; errors become one line on standard error."""
+"""A command in, its output and exit code out. Errors become one line on standard error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A configuration file in, `Config` out; every mistake is reported with its line or key."""
+"""A configuration file in, `Config` out. Every mistake is reported with its line or key."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def read_config(path: Path) -> Config:
         path: A file whose name ends in `.toml`, `.yaml` or `.yml`.
 
     Raises:
-        ConfigError: If the file cannot be read or breaks a rule; names the line or the key.
+        ConfigError: If the file cannot be read or breaks a rule. The message names the line or the key.
     """
     raw = _parse(path)
     file, defaults = _split(path, raw)

@@ -22,7 +22,7 @@ VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class EndpointConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A server that speaks the OpenAI protocol; the fields are those of `router.Endpoint`."""
+    """A server that speaks the OpenAI protocol. The fields are those of `router.Endpoint`."""
 
     base_url: str
     key_env: str | None = None
@@ -34,7 +34,7 @@ class ServedBy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     Attributes:
         endpoint: Name of the endpoint.
-        model: Name of the model there; None: the same as in the router.
+        model: Name of the model there. None: the same as in the router.
         weight: Capacity relative to the model's other endpoints, above 0.
     """
 
@@ -47,11 +47,11 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """A model that may be chosen.
 
     Attributes:
-        weight: Capacity relative to the other models; None: that of its profile.
-        served_by: Its endpoints; empty: the only endpoint of the file.
-        fallbacks: Models to call if it fails; None: the rest of the ranking.
-        requests_per_minute: Rate limit; None: no limit.
-        tokens_per_minute: Rate limit; None: no limit.
+        weight: Capacity relative to the other models. None: that of its profile.
+        served_by: Its endpoints. Empty: the only endpoint of the file.
+        fallbacks: Models to call if it fails. None: the rest of the ranking.
+        requests_per_minute: Rate limit. None: no limit.
+        tokens_per_minute: Rate limit. None: no limit.
     """
 
     weight: Positive | None = None
@@ -81,12 +81,12 @@ class Config:
 
     Attributes:
         path: The file.
-        model_folder: The model folder, relative to the file's folder; None: the one that `Router.load` finds.
+        model_folder: The model folder, relative to the file's folder. None: the one that `Router.load` finds.
         strategy: Name of the strategy.
         learn: Whether feedback changes the profiles.
         cache_size: Number of recent prompts whose task is cached.
         defaults: The options of every decision.
-        models: The models by name; empty: all models of the folder.
+        models: The models by name. Empty: all models of the folder.
         endpoints: By the name of a served model, `endpoint/model`.
         serving: How models are called, without an executor.
     """

@@ -1,4 +1,4 @@
-"""The path of a model folder comes in, a `ModelFolder` goes out. Everything in the folder is data; no code is run."""
+"""The path of a model folder comes in, a `ModelFolder` goes out. Everything in the folder is data. No code is run."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class Servable(Protocol):
-    """What decides whether a model can serve a request; `ModelProfile` and `CallTarget` have it."""
+    """What decides whether a model can serve a request. `ModelProfile` and `CallTarget` have it."""
 
     @property
     def capabilities(self) -> frozenset[str]:
@@ -17,7 +17,7 @@ class Servable(Protocol):
 
     @property
     def context_window(self) -> int | None:
-        """Tokens that prompt and answer may have together; None if unknown."""
+        """Tokens that prompt and answer may have together. None if unknown."""
         ...
 
 

@@ -26,16 +26,16 @@ def rank_models(
 ) -> NDArray[np.int64]:
     """Return the models of each row, best first, as indices of shape (..., models).
 
-    A preference that weighs ranks by utility; ties go to the cheaper model. Otherwise the models that are good enough come
-    first, the cheapest of them first, and the others follow by quality; ties go to the better model. Then the order of the
-    columns decides.
+    If the preference sets prices for cost and time (`preference.weighs`), models are ranked by utility. Ties go to the
+    cheaper model. Otherwise the models that are good enough come first, the cheapest of them first. The others follow by
+    quality, and ties go to the better model. Last, the order of the columns decides.
 
     Args:
         quality: Expected score in [0, 1].
-        cost_usd: Expected cost in USD; NaN if unknown, which ranks last.
+        cost_usd: Expected cost in USD. NaN if unknown, which ranks last.
         utility: Quality less what cost and latency take away, from `find_utility`.
         preference: How quality is weighed against cost and latency.
-        reference: Column of `preference.reference`; None if that model is not among the columns.
+        reference: Column of `preference.reference`. None if that model is not among the columns.
     """
     cost_usd = np.where(np.isnan(cost_usd), np.inf, cost_usd)
     if preference.weighs:
@@ -47,7 +47,7 @@ def rank_models(
 def find_good_enough(
     quality: NDArray[np.float64], preference: Preference, *, reference: int | None = None
 ) -> NDArray[np.bool_]:
-    """Return which models are good enough, shape (..., models); all of them if the preference weighs.
+    """Return which models are good enough, shape (..., models). With `preference.weighs` all are.
 
     With `quality_floor` a model needs that share of the best model's quality. With `max_loss` it needs the quality of the
     reference less the tolerance. The best model, or the reference, is always good enough.
@@ -55,7 +55,7 @@ def find_good_enough(
     Args:
         quality: Expected score in [0, 1].
         preference: Holds the floor, or the tolerance.
-        reference: Column of `preference.reference`; None: the best model of each row takes its place.
+        reference: Column of `preference.reference`. None: the best model of each row takes its place.
     """
     if preference.weighs:
         return np.ones(quality.shape, np.bool_)

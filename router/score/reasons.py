@@ -30,7 +30,7 @@ def describe_classification(classification: Classification, *, has_classifier: b
 
 
 def describe_source(prediction: TaskPrediction, *, has_classifier: bool) -> list[str]:
-    """Return why the classifier did not decide the task; nothing if it did."""
+    """Return why the classifier did not decide the task. Nothing if it did."""
     if prediction.source == "classifier":
         return []
     why = "the classifier is unsure" if has_classifier else "there is no classifier"
@@ -57,7 +57,7 @@ def describe_cooling(cooling: Sequence[str], *, every: bool) -> str:
 
 
 def describe_too_long(profiles: Sequence[ModelProfile], tokens: int) -> list[str]:
-    """Return that a prompt exceeds every context window; nothing if it does not.
+    """Return that a prompt exceeds every context window. Nothing if it does not.
 
     Args:
         profiles: The candidates.
@@ -90,7 +90,7 @@ def describe_budget(budget_usd: float, prompts: int, usd_per_point: float) -> st
     Args:
         budget_usd: The budget.
         prompts: Number of prompts.
-        usd_per_point: The shadow price; infinite if the budget does not bind.
+        usd_per_point: The shadow price. Infinite if the budget does not bind.
     """
     if usd_per_point == math.inf:
         return f"a budget of {budget_usd:g} USD for {prompts} prompts pays for the best model of each"

@@ -1,4 +1,4 @@
-"""Task probabilities come in; expected quality, cost and latency of every model go out."""
+"""Task probabilities come in. Expected quality, cost and latency of every model go out."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class FittedClassifier:
         mixture: The weight of each part's logits. The weights sum to one.
         temperature: Divisor of the mixed logits.
         threshold: Confidence below which a prediction counts as unsure.
-        held_out: Numbers of the rows that were held out in turn, ascending. They have a task, and the encoder was not tuned
+        held_out: Indices of the rows that were held out in turn, ascending. They have a task, and the encoder was not tuned
             on them. If there are very many such rows, these are some of them.
         parts: Held-out logits of each part, shape (len(held_out), tasks).
         probabilities: Held-out calibrated probabilities, as the router gives them, shape (len(held_out), tasks).
@@ -76,7 +76,7 @@ def fit_classifier(
     seed: int = 0,
     jobs: int = -1,
 ) -> FittedClassifier:
-    """Fit one part on embeddings and one on words. Choose C, weights and temperature by held-out log-loss over groups.
+    """Fit one part on embeddings and one on words. Choose strengths, weights and temperature by held-out log-loss.
 
     Each part is fitted alone, and then the parts are weighed (stacking; Wolpert, 1992, Neural Networks 5:241-259). In a
     joint fit, the part that separates the training prompts best leaves nothing for the other part to learn. With a tuned

@@ -29,7 +29,7 @@ _SHOWN_MODELS, _SHOWN_BY_TASK = 5, 2
 @path_option("--out", required=True, help="Model folder to write. It replaces an older model folder.")
 @path_option("--encoder", help="Encoder folder; default: that of the shipped model folder.")
 @click.option(
-    "--finetune", is_flag=True, help="Tune an encoder on the prompts first. Better, but it takes minutes to an hour more."
+    "--finetune", is_flag=True, help="Tune an encoder on the prompts first. Needs thousands of prompts, takes up to an hour."
 )
 @click.option("--base", default=BASE, show_default=True, help="Model that --finetune tunes: a hub name or a local folder.")
 @own_tasks_option

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from router.errors import InputError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -96,7 +98,7 @@ class Results(Sequence[Result]):
             rows: The rows.
 
         Raises:
-            ValueError: If a prompt has two different groups.
+            InputError: If a prompt has two different groups.
         """
         columns = Columns()
         for row in rows:
@@ -173,7 +175,7 @@ class Columns:
             group: Its group. Empty if the row names none: any other row of the prompt may name it.
 
         Raises:
-            ValueError: If the prompt already has another group.
+            InputError: If the prompt already has another group.
         """
         if not prompt:
             return -1
@@ -184,7 +186,7 @@ class Columns:
         elif group and not self.groups[code]:
             self.groups[code] = group
         elif group and group != self.groups[code]:
-            raise ValueError(
+            raise InputError(
                 f"group of one prompt must be the same in all its rows, got {self.groups[code]!r} and {group!r}; correct one"
             )
         return code

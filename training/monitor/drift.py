@@ -55,7 +55,7 @@ def check_drift(
         model_folder: The loaded model folder.
         log: Today's prompts. Only the last user turn of a conversation is compared.
         reference: A log or the CSV file of training prompts to compare with. None: the reference in the model folder.
-        seed: Seed of the random choice of prompts and of the permutations.
+        seed: Seed of the random choice of prompts and of the permutation tests.
         progress: Wraps the texts to show progress while they are encoded.
 
     Raises:

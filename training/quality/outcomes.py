@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from router.errors import InputError
 from training.data.facts import ModelFacts
 from training.data.results import Results
 
@@ -98,13 +99,13 @@ def split_groups(outcomes: Outcomes, folds: int, *, seed: int) -> NDArray[np.int
         seed: Seed of the order of equally large groups.
 
     Raises:
-        ValueError: If there are fewer groups than folds.
+        InputError: If there are fewer groups than folds.
     """
     members: dict[str, list[int]] = defaultdict(list)
     for row, group in enumerate(outcomes.groups):
         members[group].append(row)
     if not 1 <= folds <= len(members):
-        raise ValueError(f"folds must be in [1, {len(members)}], the number of groups, got {folds}; name finer groups")
+        raise InputError(f"folds must be in [1, {len(members)}], the number of groups, got {folds}; name finer groups")
     drawn = np.random.default_rng(seed).permutation(len(members)).tolist()
     groups = list(members.values())
     sizes: dict[str, list[int]] = defaultdict(lambda: [0] * folds)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from router.errors import InputError
 from router.types import ModelProfile
 from training.data.facts import ModelFacts
 from training.data.results import Result, Results
@@ -57,8 +58,8 @@ def learn_profiles(
         task_probabilities: Called with the prompts of rows that name no task. None if every row names one.
 
     Raises:
-        ValueError: If a row names a task that is not in `tasks`.
-        ValueError: If a row names no task and has no prompt, or `task_probabilities` is None.
+        InputError: If a row names a task that is not in `tasks`.
+        InputError: If a row names no task and has no prompt, or `task_probabilities` is None.
     """
     rows = results if isinstance(results, Results) else Results.of(results)
     occurring, first = np.unique(rows.model, return_index=True)
@@ -123,7 +124,7 @@ def _index_named_tasks(rows: Results, tasks: Sequence[str]) -> NDArray[np.int64]
     occurring = np.unique(rows.task[rows.task >= 0]).tolist()
     unknown = [rows.tasks[code] for code in occurring if rows.tasks[code] not in tasks]
     if unknown:
-        raise ValueError(
+        raise InputError(
             f"results must name only the tasks {', '.join(tasks)}, got {', '.join(unknown)} too; remove those rows"
         )
     # One element more than tasks: the code −1 of a row without a task indexes the last one, which stays −1.
@@ -141,9 +142,9 @@ def _predict_missing_tasks(
     if not len(asked):
         return probabilities
     if asked[0] < 0:
-        raise ValueError("a result must have a task or a prompt, got one with neither; name its task")
+        raise InputError("a result must have a task or a prompt, got one with neither; name its task")
     if task_probabilities is None:
-        raise ValueError(f"{len(asked)} prompts name no task and there is no classifier to predict it; name their tasks")
+        raise InputError(f"{len(asked)} prompts name no task and there is no classifier to predict it; name their tasks")
     probabilities[asked] = task_probabilities(tuple(rows.prompts[code] for code in asked.tolist()))
     return probabilities
 

@@ -1,4 +1,7 @@
-"""Assess the routing of a model folder on a benchmark: as it is, or by cross-fitting if it knows the benchmark."""
+"""Assess the routing of a model folder on a benchmark, as it is or by cross-fitting.
+
+A folder is cross-fitted if it was trained on the benchmark or lacks one of its models.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,7 @@ class _AssessedRouter:
 
     Attributes:
         expected: Its expected quality and cost of each prompt.
-        usd_per_point: Price of a point of quality in its preset `balanced`. None if quality costs nothing more.
+        usd_per_point: Price of a point of quality in its preset `balanced`. None if better models do not cost more.
         note: A sentence which says where the router comes from.
     """
 

@@ -1,4 +1,4 @@
-"""A caller's messages and options in, a plan of the call out; answers teach their length."""
+"""A caller's messages and options in, a plan of the call out. Answers teach their length."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Caller:
     Args:
         decider: Decides which model is called.
         fleet: Plans the calls to the models of a decision.
-        learner: Is told the length of each answer; None: nothing is learned.
+        learner: Is told the length of each answer. None: nothing is learned.
     """
 
     def __init__(self, decider: Decider, fleet: Fleet, learner: Learner | None) -> None:
@@ -44,12 +44,12 @@ class Caller:
         """Decide, and return the plan of the call.
 
         Args:
-            messages: Chat messages in the OpenAI form; a text is one user message.
+            messages: Chat messages in the OpenAI form. A text is one user message.
             options: The options of the decision, defaults included.
             request: Passed on to the model as it is.
-            fallbacks: Models to call if the first one fails; None: the rest of the ranking.
+            fallbacks: Models to call if the first one fails. None: the rest of the ranking.
             stream: Whether the answer comes in chunks.
-            began_at: Start of the call by the fleet's clock; the deadline counts from it.
+            began_at: Start of the call by the fleet's clock. The deadline counts from it.
 
         Raises:
             InputError: If a fallback is unknown, or as `Decider.decide`.
@@ -88,7 +88,7 @@ def check_executor(executor: Any, method: str, remedy: str) -> Any:
     """Return an executor that has a method.
 
     Raises:
-        InputError: If there is no executor, or it lacks the method; says the remedy.
+        InputError: If there is no executor, or it lacks the method.
     """
     if executor is None:
         raise InputError("a call needs an executor; make the router with serving=Serving(executor=...)")

@@ -90,8 +90,14 @@ def find_utility(
 
 
 def fill_unknown(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the values with NaN replaced by the median of the row's known values. An unknown cost is not zero."""
+    """Return the values with NaN replaced by the median of the row's known values. An unknown cost is not zero.
+
+    A row without any known value stays as it is.
+    """
     unknown = np.isnan(values)
-    if not unknown.any() or unknown.all():
+    fillable = np.asarray(unknown.any(axis=-1, keepdims=True) & ~unknown.all(axis=-1, keepdims=True))
+    if not fillable.any():
         return values
-    return np.where(unknown, np.nanmedian(values, axis=-1, keepdims=True), values)
+    # nanmedian warns about a row of NaN alone, so such a row takes part with zeros that are not used.
+    medians = np.nanmedian(np.where(fillable, values, 0.0), axis=-1, keepdims=True)
+    return np.where(unknown & fillable, medians, values)

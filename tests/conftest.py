@@ -1,4 +1,4 @@
-"""What every test may ask for: the shipped model folder, a router loaded from it once, and a copy to damage."""
+"""Fixtures for all tests: the shipped model folder, a router that is loaded from it once, and a copy to damage."""
 
 import os
 import shutil
@@ -15,9 +15,18 @@ settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
 
 
+# Each of these takes minutes. If a worker starts them first, the other workers have enough left to do meanwhile.
+LONGEST = ("test_readme.py", "test_notebooks.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shipped folder, copied once: what replaces it meanwhile does not disturb."""
+    """The shipped folder, copied once, so that nothing that replaces it disturbs a test."""
     return Path(shutil.copytree(find_model_folder(), tmp_path_factory.mktemp("shipped") / "model"))
 
 

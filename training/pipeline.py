@@ -98,7 +98,7 @@ def train(
         profiles=scoring.profiles,
         qualities=qualities,
         tasks=score_by_task(predictions, held_out, seed=seed),
-        notes=(*inputs.prompts.notes, *describe_held_out(seen, fitted, predictions, held_out)),
+        notes=(*inputs.prompts.notes, *inputs.benchmark.notes, *describe_held_out(seen, fitted, predictions, held_out)),
         reference=make_held_out_reference(fitted, features, seed=seed),
         heads=scoring.heads,
         first=first,

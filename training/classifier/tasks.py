@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from training.classifier.folds import FOLDS
+from training.data.names import group_spellings
 from training.data.prompts import LabelledPrompt
 from training.data.table import DatasetError
 
@@ -27,9 +28,9 @@ def check_tasks(path: Path, rows: Sequence[LabelledPrompt]) -> tuple[str, ...]:
     counts = Counter(row.task for row in rows)
     scarce = {task: n for task, n in counts.items() if n < FOLDS}
     if scarce:
-        raise DatasetError(
-            f"{path}: each task must have at least {FOLDS} different prompts, got {scarce}; add prompts or drop the task"
-        )
+        alike = [group for group in group_spellings(counts) if set(group) & set(scarce)]
+        remedy = f"write {' and '.join(map(repr, alike[0]))} alike" if alike else "add prompts or drop the task"
+        raise DatasetError(f"{path}: each task must have at least {FOLDS} different prompts, got {scarce}; {remedy}")
     if len(counts) < _FEWEST_TASKS:
         raise DatasetError(f"{path}: there must be at least {_FEWEST_TASKS} tasks, got {list(counts)}; add another task")
     groups = len({row.group for row in rows})

@@ -47,7 +47,8 @@ def check_data_command(
     )
     # With own tasks, a task without any prompt cannot be known, let alone be reported as too small.
     tasks = sorted({row.task for row in given.rows}) if own_tasks else TASKS
-    lines = [f"{file}: {len(given.rows)} prompts", *_list_tasks(given.rows, tasks), *_list_mix(given.rows)]
+    lines = [f"{file}: {len(given.rows)} prompts", *(f"note: {note}" for note in given.notes)]
+    lines += [*_list_tasks(given.rows, tasks), *_list_mix(given.rows)]
     if kinds:
         lines += _list_kinds(given.rows)
     # The findings are printed before they are written, so that they are not lost if the file cannot be written.

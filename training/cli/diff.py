@@ -84,15 +84,15 @@ def _describe_difference(difference: Difference) -> Iterator[str]:
         yield "changes of model, most frequent first"
         width = max(len(move.old) for move in difference.moves[:_SHOWN_MOVES])
         for move in difference.moves[:_SHOWN_MOVES]:
-            yield f"{move.n:7,}  {move.old:{width}}  → {move.new}"
+            yield f"{move.n:7,}  {move.old:{width}}  -> {move.new}"
 
 
 def _describe_outlook(scores: str, outlook: Outlook) -> Iterator[str]:
-    quality = f"{outlook.old_quality:.3f} → {outlook.new_quality:.3f} ({_signed(outlook.quality_gain, 1, 3)})"
+    quality = f"{outlook.old_quality:.3f} -> {outlook.new_quality:.3f} ({_signed(outlook.quality_gain, 1, 3)})"
     yield f"expected quality {quality}, {scores}, n {outlook.n:,}"
     if outlook.old_cost_usd is not None and outlook.new_cost_usd is not None and outlook.extra_cost_usd is not None:
         yield (
-            f"expected USD per 1,000 prompts {1000 * outlook.old_cost_usd:.3g} → {1000 * outlook.new_cost_usd:.3g} "
+            f"expected USD per 1,000 prompts {1000 * outlook.old_cost_usd:.3g} -> {1000 * outlook.new_cost_usd:.3g} "
             f"({_signed(outlook.extra_cost_usd, 1000, 3)})"
         )
 
@@ -106,8 +106,9 @@ def _list_changes(changes: Sequence[Change]) -> Iterator[str]:
     yield f"the {min(_SHOWN_CHANGES, len(changes))} prompts with the largest change in expected utility"
     for change in changes[:_SHOWN_CHANGES]:
         gain = "unknown" if change.gain is None else f"{change.gain:+.3f}"
-        task = change.new_task or "unknown" if not change.retasked else f"{change.old_task or 'unknown'} → {change.new_task}"
-        yield f"row {change.entry.row}, {gain}: {change.old.model} → {change.new.model} ({task})"
+        new_task = change.new_task or "unknown"
+        task = f"{change.old_task or 'unknown'} -> {new_task}" if change.retasked else new_task
+        yield f"row {change.entry.row}, {gain}: {change.old.model} -> {change.new.model} ({task})"
         # Prompts come from users. `shorten` removes control characters that a terminal would obey.
         yield f"    {shorten(change.entry.text)}"
 

@@ -83,7 +83,7 @@ def _describe_drift(checked: DriftCheck) -> Iterator[str]:
         f"{checked.follow_ups:,} of these left out because they only continue the turn before; "
         f"compared with {found.n_reference:,} in training, seed {found.seed}"
     )
-    yield f"distance of embeddings (MMD², {found.permutations} permutations): {found.mmd:.4f}, p {_p(found.p_value)}"
+    yield f"distance of embeddings (squared MMD, {found.permutations} permutations): {found.mmd:.4f}, p {_p(found.p_value)}"
     yield f"unsure: {_format_change(found.unsure)}"
     yield f"farther from the training prompts than 99 % of those are from each other: {found.novel:.0%}"
     yield f"all tasks: chi-square {found.chi_square:.0f}, p {_p(found.tasks_p_value)}; single tasks, with adjusted p:"
@@ -108,7 +108,7 @@ def _list_to_label(checked: DriftCheck) -> Iterator[str]:
 
 
 def _format_change(change: ShareChange) -> str:
-    return f"{change.then:.1%} → {change.now:.1%}, p {_p(change.p_value)}"
+    return f"{change.then:.1%} -> {change.now:.1%}, p {_p(change.p_value)}"
 
 
 def _p(value: float) -> str:

@@ -85,7 +85,7 @@ def encoder_command(
             own_tasks=own_tasks,
             progress=show_steps,
         )
-        click.echo(describe_tuning(tuned))
+        click.echo("\n".join([describe_tuning(tuned), *(f"note: {note}" for note in tuned.notes)]))
     else:
         # Tuning compares on its own prompts. A plain conversion needs some to compare on.
         texts = parity_prompts(prompts, PARITY_PROMPTS)

@@ -95,22 +95,21 @@ def _evaluate_tasks(
     from training.evaluation.report import to_json, write_evaluation
 
     tasks = None if own_tasks else TASKS
+    known = read_prompts(train_on, tasks=tasks) if train_on else None
     given = (read_conversations if is_conversations else read_prompts)(file, tasks=tasks)
     # Texts without a request have no right task to compare with.
     given = replace(given, rows=with_task(given.rows))
     evaluation, predictions = evaluate_folder(
-        model,
-        given,
-        train_on=read_prompts(train_on, tasks=tasks) if train_on else None,
-        seed=seed,
-        cache=default_cache(),
-        progress=show_progress,
+        model, given, train_on=known, seed=seed, cache=default_cache(), progress=show_progress
     )
-    written = write_evaluation(out, evaluation, file.name) if out else []
+    # The baselines may learn from the same file.
+    notes = list(dict.fromkeys([*given.notes, *(known.notes if known else ())]))
+    written = write_evaluation(out, evaluation, file.name, notes=notes) if out else []
     if as_json:
-        click.echo(to_json(evaluation, file.name))
+        click.echo(to_json(evaluation, file.name, notes=notes))
         return
-    lines = [f"{file.name}: n {evaluation.n}, seed {seed}, 95 % bootstrap intervals", *_describe(evaluation)]
+    head = f"{file.name}: n {evaluation.n}, seed {seed}, 95 % bootstrap intervals"
+    lines = [head, *(f"note: {note}" for note in notes), *_describe(evaluation)]
     if by == "task":
         lines += ["", *format_tasks(evaluation.tasks)]
     elif by == "source":

@@ -162,7 +162,7 @@ def _describe_heads(manifest: Manifest) -> list[str]:
 
 def _list_best(training: TrainingResult, task: str) -> str:
     best = sorted(training.profiles, key=lambda profile: -profile.quality[task].mean)[:_SHOWN_BY_TASK]
-    return ", ".join(f"{p.name} {p.quality[task].mean:.2f} ± {p.quality[task].stderr:.2f}" for p in best)
+    return ", ".join(f"{p.name} {p.quality[task].mean:.2f} +/- {p.quality[task].stderr:.2f}" for p in best)
 
 
 def _mean_quality(profile: ModelProfile) -> float:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from training.data.fields import check_nul
-from training.data.prompts import TASKS, LabelledPrompt, PromptSet, check_task
+from training.data.problems import SHOWN_CHARS
+from training.data.prompts import TASKS, LabelledPrompt, PromptSet, describe_labels, read_task
 from training.data.table import DatasetError, Problems, hash_file, read_table
 
 _ROLES = ("user", "assistant", "system")
@@ -18,7 +19,7 @@ def read_conversations(path: Path, *, tasks: Sequence[str] | None = TASKS) -> Pr
     """Read conversations and return each user turn together with the turns before it.
 
     The file has the columns `conversation_id`, `role`, `content` and `task`. Each row is one turn. The turns of a
-    conversation are in order, but conversations may be mixed.
+    conversation are in order, but conversations may be mixed. Columns, roles and known tasks may be in any case.
 
     In the result, `group` is the conversation. `source` is `first turn`, `follow-up` or `short follow-up`. A follow-up is
     short if it has at most 35 characters.
@@ -32,15 +33,19 @@ def read_conversations(path: Path, *, tasks: Sequence[str] | None = TASKS) -> Pr
     """
     problems = Problems(path)
     conversations: dict[str, list[tuple[str, str]]] = {}
-    rows = []
+    rows, repeated = [], []
     for number, record in read_table(path, required=("conversation_id", "role", "content", "task")):
-        name, role, content, task = (record[column] for column in ("conversation_id", "role", "content", "task"))
+        name, content, task = (record[column] for column in ("conversation_id", "content", "task"))
+        role = record["role"].strip().casefold()
         earlier = conversations.setdefault(name, [])
         if role not in _ROLES:
-            problems.add(number, f"role must be one of {', '.join(_ROLES)}, got {role!r}; correct it")
+            problems.add(number, f"role must be one of {', '.join(_ROLES)}, got {role[:SHOWN_CHARS]!r}; correct it")
         check_nul(number, record, problems)
+        # A short turn such as "yes" may be said twice in a conversation.
+        if (role, content) in (earlier if len(content) > _SHORT_CHARS else earlier[-1:]):
+            repeated.append(number)
         if role == "user":
-            check_task(number, task, tasks, problems)
+            task = read_task(number, task, tasks, problems)
             source = _name_turn(content, earlier)
             rows.append(
                 LabelledPrompt(prompt=content, task=task, group=name, source=source, row=number, earlier=tuple(earlier))
@@ -49,7 +54,12 @@ def read_conversations(path: Path, *, tasks: Sequence[str] | None = TASKS) -> Pr
     problems.raise_any()
     if not rows:
         raise DatasetError(f"{path} must have at least one user turn below its header, found none; add rows")
-    return PromptSet(rows=tuple(rows), sha256=hash_file(path))
+    notes = describe_labels(rows)
+    if repeated:
+        notes.append(
+            f"{len(repeated)} rows repeat a turn of their conversation, the first is row {repeated[0]}; remove them"
+        )
+    return PromptSet(rows=tuple(rows), sha256=hash_file(path), notes=tuple(f"{path.name}: {note}" for note in notes))
 
 
 def _name_turn(content: str, earlier: Sequence[tuple[str, str]]) -> str:

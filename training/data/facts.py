@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
-from training.data.fields import read_number, split_list
-from training.data.table import Problems
+from training.data.fields import read_count, read_number, split_capabilities
+from training.data.problems import Problems, count_more
 
-_NUMERIC = ("input_usd_per_mtok", "output_usd_per_mtok", "context_window")
-FACT_COLUMNS = ("provider", *_NUMERIC, "capabilities", "source")
+_PRICES = ("input_usd_per_mtok", "output_usd_per_mtok")
+FACT_COLUMNS = ("provider", *_PRICES, "context_window", "capabilities", "source")
+# USD per million tokens. The cheapest models cost some 0.01, and a token of the dearest ones 0.0006.
+_LOWEST_PRICE = 0.001
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +45,13 @@ class FactCollector:
 
     Attributes:
         problems: Collects the mistakes.
+        decimal_comma: Whether the file writes decimals with commas.
     """
 
     problems: Problems
-    _values: dict[str, dict[str, str]] = field(default_factory=dict)
+    decimal_comma: bool = False
+    # By model and column: the value, its text in the file, and its row.
+    _facts: dict[str, dict[str, tuple[Any, str, int]]] = field(default_factory=dict)
     _last_row: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def add(self, number: int, model: str, texts: tuple[str, ...]) -> None:
@@ -59,39 +66,54 @@ class FactCollector:
         if self._last_row.get(model) == texts:
             return
         self._last_row[model] = texts
-        # The first row that names a fact wins. Later rows can only agree.
-        facts = self._values.setdefault(model, {})
-        for name, text in zip(FACT_COLUMNS, texts, strict=True):
-            value, known = text.strip(), facts.get(name, "")
+        facts = self._facts.setdefault(model, {})
+        for name, text in zip(FACT_COLUMNS, map(str.strip, texts), strict=True):
+            if not text:
+                continue
+            value = self._read(number, name, text)
+            # The first row that names a fact wins. Later rows can only agree.
+            known, known_text, _ = facts.setdefault(name, (value, text, number))
             # Rows of one model may come from different sources, so this column may differ.
-            if value and known and value != known and name != "source":
+            if value != known and name != "source":
                 self.problems.add(
-                    number, f"{name} of {model} must be the same in all its rows, got {known!r} and {value!r}; correct one"
+                    number,
+                    f"{name} of {model} must be the same in all its rows, got {known_text!r} and {text!r}; correct one",
                 )
-            elif value and not known:
-                facts[name] = value
-                self._check_number(number, name, value)
 
     def finish(self, models: Iterable[str]) -> dict[str, ModelFacts]:
         """Return the facts of each model, in the order of `models`. A model without facts gets an empty value."""
-        return {model: _make_facts(self._values.get(model, {})) for model in models}
+        values = {model: {name: value for name, (value, *_) in facts.items()} for model, facts in self._facts.items()}
+        return {model: ModelFacts(**values.get(model, {})) for model in models}
 
-    def _check_number(self, number: int, name: str, value: str) -> None:
-        if name not in _NUMERIC:
-            return
-        figure = read_number(number, name, value, self.problems)
-        if name == "context_window" and figure < 1:
-            self.problems.add(number, f"context_window must be at least 1, got {value}; correct it or leave it empty")
+    def describe_prices(self) -> list[str]:
+        """Return a note for each column of prices that seems to hold prices per token, with the first such price.
 
+        Call it only if no problem was found.
+        """
+        notes = []
+        for name in _PRICES:
+            prices = [(model, *facts[name]) for model, facts in self._facts.items() if name in facts]
+            low = [(row, model, text) for model, value, text, row in prices if 0 < value < _LOWEST_PRICE]
+            if low:
+                row, model, text = min(low)
+                notes.append(
+                    f"{name} must be USD per million tokens, got {text} of {model} in row {row}"
+                    f"{count_more(len(low) - 1, 'models')}; multiply it by 1,000,000 if it is a price per token"
+                )
+        return notes
 
-def _make_facts(values: Mapping[str, str]) -> ModelFacts:
-    numbers = {name: float(values[name]) if name in values else None for name in _NUMERIC}
-    window = numbers["context_window"]
-    return ModelFacts(
-        provider=values.get("provider", ""),
-        input_usd_per_mtok=numbers["input_usd_per_mtok"],
-        output_usd_per_mtok=numbers["output_usd_per_mtok"],
-        context_window=int(window) if window else None,
-        capabilities=frozenset(split_list(values.get("capabilities", ""))),
-        source=values.get("source", ""),
-    )
+    def _read(self, number: int, name: str, text: str) -> Any:
+        """Return the value of a fact. A wrong number is reported and becomes None."""
+        if name == "capabilities":
+            return frozenset(split_capabilities(text))
+        if name in ("provider", "source"):
+            return text
+        read = read_number if name in _PRICES else read_count
+        value = read(number, name, text, self.problems, decimal_comma=self.decimal_comma)
+        if math.isnan(value):
+            return None
+        if name in _PRICES:
+            return value
+        if value < 1:
+            self.problems.add(number, f"context_window must be at least 1, got {text}; correct it or leave it empty")
+        return int(value)

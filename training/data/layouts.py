@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from operator import itemgetter
 
-from training.data.facts import FACT_COLUMNS, FactCollector
-from training.data.fields import check_nul, read_n, read_number, read_score
-from training.data.prompts import check_task
-from training.data.results import MEASURES, Columns
-from training.data.table import Problems
+from training.data.facts import FACT_COLUMNS
+from training.data.fields import read_n, read_number, read_score
+from training.data.header import name_column
+from training.data.results import MEASURES
+from training.data.sheet import Sheet
 
 # Suffixes of the columns of one model in a wide table.
 _COST = "|total_cost"
 _RESPONSE = "|model_response"
 # The measures after score and n: cost, tokens and time. They are optional columns of a long table.
 _USAGE = MEASURES[2:]
+_LONG = ("model", "score", "task", "prompt", "benchmark", "group", "n", *_USAGE)
+_WIDE = ("task", "prompt", "eval_name", "group")
 # A wide table has no columns for input tokens, output tokens and latency.
 _NO_TOKENS_NOR_TIME = (math.nan,) * 3
 
@@ -29,50 +31,18 @@ _NO_TOKENS_NOR_TIME = (math.nan,) * 3
 AddRow = Callable[[int, list[str]], None]
 
 
-@dataclass(slots=True)
-class Sheet:
-    """A benchmark file while it is being read, with the checks that both layouts share.
+def name_benchmark_column(text: str) -> str:
+    """Return a column name as the layouts spell it. Names of models stay as they are.
 
-    Attributes:
-        header: The column names.
-        tasks: The tasks that a row may name. None: any task.
-        problems: Collects the mistakes.
-        columns: The results so far.
-        facts: The facts of the models so far.
+    >>> name_benchmark_column(" Latency S"), name_benchmark_column("GPT-5 | Total Cost"), name_benchmark_column("GPT-5")
+    ('latency_s', 'GPT-5|total_cost', 'GPT-5')
     """
-
-    header: Sequence[str]
-    tasks: Sequence[str] | None
-    problems: Problems
-    columns: Columns = field(default_factory=Columns)
-    facts: FactCollector = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.facts = FactCollector(self.problems)
-
-    def check(self, number: int, task: str, prompt: str, texts: Sequence[str]) -> None:
-        """Report a row without task and prompt, with an unknown task or with NUL characters.
-
-        Args:
-            number: Number of the row.
-            task: Its task, stripped. Empty if it names none.
-            prompt: Its prompt. Empty if it has none.
-            texts: All its fields.
-        """
-        if not task and not prompt.strip():
-            self.problems.add(number, "a row must have a task or a prompt, got neither; fill one in")
-        if task and task not in self.columns.tasks:  # a task in the results was checked before
-            check_task(number, task, self.tasks, self.problems)
-        if "\0" in "".join(texts):  # look first, because a dict for each of millions of rows is slow
-            check_nul(number, dict(zip(self.header, texts, strict=True)), self.problems)
-
-    def encode_prompt(self, number: int, prompt: str, group: str) -> int:
-        """Return the code of a prompt, or −1 if the row has none. Report a prompt with two groups."""
-        try:
-            return self.columns.encode_prompt(prompt, group.strip())
-        except ValueError as error:
-            self.problems.add(number, str(error))
-            return -1
+    name = name_column(text)
+    if name in {*_LONG, *_WIDE, *FACT_COLUMNS}:
+        return name
+    model, bar, suffix = text.strip().rpartition("|")
+    suffix = bar + name_column(suffix)
+    return model.strip() + suffix if suffix in (_COST, _RESPONSE) else text.strip()
 
 
 def is_wide(header: Sequence[str]) -> bool:
@@ -89,28 +59,30 @@ def list_required(header: Sequence[str]) -> tuple[str, ...]:
 
 def long_rows(sheet: Sheet) -> AddRow:
     """Return the function that adds a row of a long table: one model on one prompt or one task."""
-    pick = _make_picker(sheet.header, ("model", "score", "task", "prompt", "benchmark", "group", "n", *_USAGE))
+    pick = _make_picker(sheet.header, _LONG)
     pick_facts = _make_picker(sheet.header, FACT_COLUMNS) if set(FACT_COLUMNS) & set(sheet.header) else None
     problems = sheet.problems
+    score_of = partial(read_score, problems=problems, decimal_comma=sheet.decimal_comma)
+    number_of = partial(read_number, problems=problems, decimal_comma=sheet.decimal_comma)
 
     def add(number: int, texts: list[str]) -> None:
         before = problems.count
-        model, score, task, prompt, benchmark, group, n, *usage = pick(texts)
-        model, task = model.strip(), task.strip()
+        model, score, task_text, prompt, benchmark, group, n, *usage = pick(texts)
+        model, task, prompt = model.strip(), sheet.find_task(number, task_text), prompt if prompt.strip() else ""
         if not model:
             problems.add(number, "model must not be empty; fill it in or remove the row")
         sheet.check(number, task, prompt, texts)
-        value = read_score(number, "score", score, problems)
+        value = score_of(number, "score", score)
         # NaN also stands for a wrong score, which was reported already.
         if math.isnan(value) and problems.count == before:
             problems.add(number, "score must not be empty; fill it in or remove the row")
-        measures = [value, read_n(number, n, problems)]
-        measures += [read_number(number, name, text, problems) for name, text in zip(_USAGE, usage, strict=True)]
-        if problems.count > before:
+        measures = [value, read_n(number, n, problems, decimal_comma=sheet.decimal_comma)]
+        measures += [number_of(number, name, text) for name, text in zip(_USAGE, usage, strict=True)]
+        if problems.count > before or task is None:
             return
         if prompt:  # the column n is for aggregates only
             measures[1] = 1.0
-        sheet.columns.add(model, task, benchmark, sheet.encode_prompt(number, prompt, group), measures)
+        sheet.add(number, model, task, benchmark.strip(), sheet.encode_prompt(number, prompt, group), measures)
         if pick_facts:
             sheet.facts.add(number, model, pick_facts(texts))
 
@@ -119,26 +91,28 @@ def long_rows(sheet: Sheet) -> AddRow:
 
 def wide_rows(sheet: Sheet) -> AddRow:
     """Return the function that adds a row of a wide table: all models on one prompt. No score means not measured."""
-    pick = _make_picker(sheet.header, ("task", "prompt", "eval_name", "group"))
+    pick = _make_picker(sheet.header, _WIDE)
     index = sheet.header.index
     columns = [(model, index(model), model + _COST, index(model + _COST)) for model in _find_wide_models(sheet.header)]
     problems = sheet.problems
+    score_of = partial(read_score, problems=problems, decimal_comma=sheet.decimal_comma)
+    number_of = partial(read_number, problems=problems, decimal_comma=sheet.decimal_comma)
 
     def add(number: int, texts: list[str]) -> None:
         before = problems.count
-        task, prompt, benchmark, group = pick(texts)
-        task = task.strip()
+        task_text, prompt, benchmark, group = pick(texts)
+        task, prompt = sheet.find_task(number, task_text), prompt if prompt.strip() else ""
         sheet.check(number, task, prompt, texts)
         cells = [
-            (model, read_score(number, model, texts[at], problems), read_number(number, cost, texts[cost_at], problems))
+            (model, score_of(number, model, texts[at]), number_of(number, cost, texts[cost_at]))
             for model, at, cost, cost_at in columns
         ]
-        if problems.count > before:
+        if problems.count > before or task is None:
             return
         code, n = sheet.encode_prompt(number, prompt, group), 1.0 if prompt else math.nan
         for model, score, cost_usd in cells:
             if not math.isnan(score):
-                sheet.columns.add(model, task, benchmark, code, (score, n, cost_usd, *_NO_TOKENS_NOR_TIME))
+                sheet.add(number, model, task, benchmark.strip(), code, (score, n, cost_usd, *_NO_TOKENS_NOR_TIME))
 
     return add
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import zlib
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from router.classify.text import Prompt, parse_prompt
 from router.errors import InputError
 from training.data.table import DatasetError, Problems, read_table
+from training.data.text_file import check_encoding, open_text
 
 _SHOWN_CHARS = 80
 _SHOWN_KEYS = 5
+_JSON_LINES = (".jsonl", ".ndjson", ".json")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +36,12 @@ class LoggedPrompt:
 def read_log(path: Path) -> tuple[LoggedPrompt, ...]:
     """Read all prompts of a log in order, including repeated ones.
 
-    The end of the name decides the format. All formats are UTF-8, and gzipped if the name ends in `.gz`.
+    The end of the name decides the format. A `.gz` after it does not count. Files are UTF-8 or UTF-16, and may be gzipped.
 
-    - `.jsonl`: each line is a JSON string, or an object with `prompt` (a string) or `messages` (in the OpenAI form).
+    - `.jsonl`, `.ndjson` or `.json`: each line is a JSON string, or an object with `prompt` (a string) or `messages` (in the
+      OpenAI form).
     - `.txt`: each line is a prompt. Empty lines are skipped.
-    - Any other name: a CSV file with a column `prompt`, as for `training.data.table.read_table`.
+    - Any other name: a CSV file with a column `prompt`, as for `training.data.table.open_table`.
 
     Args:
         path: The file.
@@ -93,7 +94,7 @@ def shorten(text: str) -> str:
     Control characters become spaces, because a terminal would obey them.
     """
     line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
-    return line if len(line) <= _SHOWN_CHARS else f"{line[: _SHOWN_CHARS - 1].rstrip()}…"
+    return line if len(line) <= _SHOWN_CHARS else f"{line[: _SHOWN_CHARS - 3].rstrip()}..."
 
 
 def _make_entry(row: int, prompt: Any) -> LoggedPrompt:
@@ -105,33 +106,21 @@ def _make_entry(row: int, prompt: Any) -> LoggedPrompt:
 
 def _open_log(path: Path) -> tuple[Iterable[tuple[int, str]], Callable[[str], Any]]:
     """Return the numbered raw rows of a file, and the function that turns a raw row into a prompt."""
-    suffix = (path.with_suffix("") if path.suffix == ".gz" else path).suffix
-    if suffix == ".jsonl":
-        return _read_lines(path), _parse_json
+    suffix = (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
+    if suffix in _JSON_LINES:
+        return _read_lines(path, wanted="JSON Lines with 'prompt' or 'messages'"), _parse_json
     if suffix == ".txt":
-        return _read_lines(path), str
+        return _read_lines(path, wanted="a text with a prompt in each line"), str
     return ((row, record["prompt"]) for row, record in read_table(path, required=("prompt",))), str
 
 
-def _read_lines(path: Path) -> Iterator[tuple[int, str]]:
+def _read_lines(path: Path, *, wanted: str) -> Iterator[tuple[int, str]]:
     """Yield each line that is not blank with its number, which starts at 1."""
-    number = 0
-    try:
-        with _open_lines(path) as stream:
-            # Bytes are decoded line by line, so that an error knows its line. The -sig codec drops a byte order mark.
-            for number, line in enumerate(stream, start=1):
-                if line.strip():
-                    yield number, line.decode("utf-8-sig").rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{path} row {number}: must be UTF-8, got other bytes; save it as UTF-8") from error
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be read: {error.strerror or error}; name an existing file") from error
-    except (EOFError, zlib.error) as error:
-        raise DatasetError(f"{path} is a damaged or truncated gzip file; copy it again") from error
-
-
-def _open_lines(path: Path) -> IO[bytes]:
-    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]  # GzipFile reads bytes
+    with open_text(path, wanted=wanted, newline="\n") as stream:
+        for number, line in enumerate(stream, start=1):
+            if line.strip():
+                check_encoding(path, number, [line])
+                yield number, line.rstrip("\r\n")
 
 
 def _parse_json(line: str) -> Any:
@@ -139,6 +128,8 @@ def _parse_json(line: str) -> Any:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:  # deep nesting exhausts the stack of the JSON parser
         raise InputError(f"must be JSON, one value per line ({error}); correct it") from error
+    if isinstance(value, list) and not all(isinstance(item, dict) and "role" in item for item in value):
+        raise InputError("a list must hold the messages of one prompt, got other values; write one prompt per line")
     if not isinstance(value, dict):
         return value
     present = [name for name in ("messages", "prompt") if name in value]

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from router.classify.classifier import CONTINUES
 from training.data.fields import check_nul, split_list
-from training.data.table import MAX_REPORTED, DatasetError, Problems, hash_file, read_table
+from training.data.names import describe_spellings, find_known
+from training.data.problems import MAX_REPORTED, SHOWN_CHARS
+from training.data.table import DatasetError, Problems, hash_file, read_table
 
 TASKS = (
     "coding", "math", "reasoning", "qa", "extraction", "summarization", "classification",
@@ -53,7 +55,7 @@ class PromptSet:
         rows: The prompts in the order of the file. Repeated rows are dropped unless the caller keeps them.
         sha256: Hash of the file.
         licence: The different values of the column `licence`, joined by commas.
-        notes: Sentences for the reader about dropped rows and conflicting labels.
+        notes: Sentences for the reader about repeated rows, conflicting labels and labels that differ only in spelling.
     """
 
     rows: tuple[LabelledPrompt, ...]
@@ -66,10 +68,11 @@ def read_prompts(path: Path, *, tasks: Sequence[str] | None = TASKS, keep_repeat
     """Read labelled prompts.
 
     The columns `prompt` and `task` are required. The columns `also`, `language`, `group`, `source`, `licence`, `kind` and
-    `style` are read if they exist. Other columns are ignored.
+    `style` are read if they exist. Other columns are ignored. Names of columns and of known tasks may be in any case.
 
     Args:
-        path: A CSV file in UTF-8, quoted as in RFC 4180. It is gzipped if its name ends in `.gz`.
+        path: A CSV file, quoted as in RFC 4180. Commas, semicolons or tabs separate its fields. It is in UTF-8, or in UTF-16
+            as "Unicode Text" of Excel. It may be gzipped.
         tasks: The tasks that a row may name. None: any task.
         keep_repeated: Whether to keep a row whose prompt and task occurred before.
 
@@ -78,7 +81,7 @@ def read_prompts(path: Path, *, tasks: Sequence[str] | None = TASKS, keep_repeat
     """
     problems = Problems(path)
     labels: dict[str, dict[str, int]] = {}  # of each prompt: its tasks, and the first row of each
-    rows, repeated = [], 0
+    rows, repeated = [], []
     licences: dict[str, None] = {}  # a dict, because a set has no order and the manifest must be reproducible
     for number, record in read_table(path, required=("prompt", "task")):
         row = _read_row(number, record, tasks, problems)
@@ -86,7 +89,7 @@ def read_prompts(path: Path, *, tasks: Sequence[str] | None = TASKS, keep_repeat
             continue
         first_rows = labels.setdefault(row.prompt, {})
         if row.task in first_rows and not keep_repeated:
-            repeated += 1
+            repeated.append((number, first_rows[row.task]))
             continue
         first_rows.setdefault(row.task, number)  # a kept repetition must not replace the first row
         rows.append(row)
@@ -94,9 +97,13 @@ def read_prompts(path: Path, *, tasks: Sequence[str] | None = TASKS, keep_repeat
     problems.raise_any()
     if not rows:
         raise DatasetError(f"{path} must have at least one prompt below its header, found none; add rows")
-    notes = [f"{repeated} repeated rows dropped"] if repeated else []
-    notes += _describe_conflicts(labels.values())
-    return PromptSet(rows=tuple(rows), sha256=hash_file(path), licence=", ".join(licences), notes=tuple(notes))
+    notes = [*_describe_repeated(repeated), *_describe_conflicts(labels.values()), *describe_labels(rows)]
+    return PromptSet(
+        rows=tuple(rows),
+        sha256=hash_file(path),
+        licence=", ".join(licences),
+        notes=tuple(f"{path.name}: {note}" for note in notes),
+    )
 
 
 def with_task(rows: Sequence[LabelledPrompt]) -> tuple[LabelledPrompt, ...]:
@@ -104,38 +111,54 @@ def with_task(rows: Sequence[LabelledPrompt]) -> tuple[LabelledPrompt, ...]:
     return tuple(row for row in rows if row.task != CONTINUES)
 
 
-def check_task(number: int, task: str, tasks: Sequence[str] | None, problems: Problems) -> None:
-    """Report a task that is empty or unknown.
+def read_task(number: int, text: str, tasks: Sequence[str] | None, problems: Problems) -> str:
+    """Return the task of a row as the list of tasks spells it. Report a task that is empty or unknown.
 
     Args:
         number: Number of the row.
-        task: Its task.
+        text: The field.
         tasks: The known tasks. None: any task.
         problems: Collects the mistake.
     """
+    task = text.strip()
     if not task:
         problems.add(number, "task must not be empty; fill it in or remove the row")
-    elif tasks is not None and task not in tasks:
-        problems.add(number, f"task {task!r} is unknown; known: {', '.join(tasks)}; for tasks of your own use --own-tasks")
+    elif tasks is not None:
+        known = find_known(task, tasks)
+        if known is not None:
+            return known
+        problems.add(
+            number,
+            f"task {task[:SHOWN_CHARS]!r} is unknown; known: {', '.join(tasks)}; for tasks of your own use --own-tasks",
+        )
+    return task
+
+
+def describe_labels(rows: Iterable[LabelledPrompt]) -> list[str]:
+    """Return a note for each group of tasks whose names differ only in spelling."""
+    first: dict[str, int] = {}
+    for row in rows:
+        first.setdefault(row.task, row.row)
+    return describe_spellings("tasks", first)
 
 
 def _read_row(
     number: int, record: Mapping[str, str], tasks: Sequence[str] | None, problems: Problems
 ) -> LabelledPrompt | None:
     """Return a row as a value, or None if it breaks a rule."""
-    prompt, task = record["prompt"], record["task"].strip()
-    before = problems.count
+    prompt, before = record["prompt"], problems.count
     if not prompt.strip():
         problems.add(number, "prompt must not be empty; fill it in or remove the row")
     check_nul(number, record, problems)
     # CONTINUES is a label and not a task, so it is allowed with every list of tasks.
-    check_task(number, task, tasks if task != CONTINUES else None, problems)
+    labels = None if tasks is None else (*tasks, CONTINUES)
+    task = read_task(number, record["task"], labels, problems)
     if problems.count > before:
         return None
     return LabelledPrompt(
         prompt=prompt,
-        task=task,
-        also=split_list(record.get("also", "")),
+        task=task if labels else find_known(task, [CONTINUES]) or task,
+        also=tuple(find_known(name, labels or ()) or name for name in split_list(record.get("also", ""))),
         language=record.get("language", ""),
         group=record.get("group", "") or f"row {number}",
         source=record.get("source", ""),
@@ -143,6 +166,18 @@ def _read_row(
         marks=split_list(record.get("style", "")),
         row=number,
     )
+
+
+def _describe_repeated(repeated: Sequence[tuple[int, int]]) -> list[str]:
+    """Return a note on dropped rows.
+
+    Args:
+        repeated: Each dropped row with the row that it repeats.
+    """
+    if not repeated:
+        return []
+    row, first = repeated[0]
+    return [f"{len(repeated)} repeated rows dropped, the first is row {row}, which repeats row {first}; remove them"]
 
 
 def _describe_conflicts(labels: Iterable[Mapping[str, int]]) -> list[str]:
@@ -157,5 +192,5 @@ def _describe_conflicts(labels: Iterable[Mapping[str, int]]) -> list[str]:
         listed = ", ".join(f"{task} in row {number}" for task, number in first_rows.items())
         notes.append(f"one prompt with several tasks: {listed}; keep the right one")
     if len(conflicts) > MAX_REPORTED:
-        notes.append(f"… and {len(conflicts) - MAX_REPORTED} more prompts with several tasks")
+        notes.append(f"... and {len(conflicts) - MAX_REPORTED} more prompts with several tasks")
     return notes

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from training.data.problems import SHOWN_CHARS
 from training.data.table import DatasetError, escape_formula, read_table
 
 COLUMNS = (
@@ -71,7 +72,10 @@ def normalize_figures(figures: Path, models: Path, out: Path, *, reference: str)
         DatasetError: If a figure is wrong, a model has no facts, or a benchmark has no rating of the reference.
     """
     facts = {record["model"]: record for _, record in read_table(models, required=("model", *_FACTS, "source"))}
-    rows = list(read_table(figures, required=("model", "task", "benchmark", "value", "scale", "source")))
+    rows = [
+        (number, record | {"scale": record["scale"].strip().casefold()})
+        for number, record in read_table(figures, required=("model", "task", "benchmark", "value", "scale", "source"))
+    ]
     reference_ratings = {
         record["benchmark"]: _read_number(f"{figures} row {number}", record, "value")
         for number, record in rows
@@ -116,7 +120,10 @@ def _read_number(place: str, record: Mapping[str, str], name: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise DatasetError(f"{place}: {name} must be a finite number, got {record.get(name, '')!r}; correct it")
+        raise DatasetError(
+            f"{place}: {name} must be a finite number, got {record.get(name, '')[:SHOWN_CHARS]!r}; "
+            "correct it (digits only, and a dot before decimals)"
+        )
     return value
 
 

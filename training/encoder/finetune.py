@@ -70,6 +70,7 @@ class FinetunedEncoder:
         log_loss: Log-loss on the held-out prompts after each epoch.
         accuracy: Accuracy of the head on the held-out prompts after each epoch.
         held_out: Number of held-out prompts.
+        notes: Sentences for the reader about the file of prompts.
     """
 
     folder: Path
@@ -77,6 +78,7 @@ class FinetunedEncoder:
     log_loss: Sequence[float]
     accuracy: Sequence[float]
     held_out: int
+    notes: Sequence[str] = ()
 
 
 def finetune(
@@ -234,6 +236,7 @@ class _Run:
             log_loss=state.losses,
             accuracy=state.accuracies,
             held_out=len(self._rows.held_out),
+            notes=self._prompts.notes,
         )
 
     @property

@@ -15,6 +15,7 @@ from router.model_folder.load import load_model_folder
 from training.classifier.features import FeatureBlocks, featurize
 from training.classifier.linear import fit_path, head_logits
 from training.data.prompts import LabelledPrompt, PromptSet, with_task
+from training.data.table import DatasetError
 from training.evaluation.baselines import predict_majority, task_baselines
 from training.evaluation.evaluate import Evaluation, evaluate
 from training.progress import Progress
@@ -41,8 +42,13 @@ def evaluate_folder(
 
     Returns:
         The evaluation, and the predicted tasks of the router and of each baseline, by name.
+
+    Raises:
+        DatasetError: If no prompt has a task of the model folder.
+        ModelFolderError: If the folder is damaged.
     """
     folder, rows = load_model_folder(model, eager=True), prompts.rows
+    _check_labels(rows, folder.manifest.labels, model)
     router = Router.from_model_folder(folder)
     texts = progress([row.prompt for row in rows])
     predictions = [router.predict(_in_context(row, text)) for row, text in zip(rows, texts, strict=True)]
@@ -61,6 +67,17 @@ def evaluate_folder(
         baselines |= {name: list(predict(known, rows)) for name, predict in predict_by.items()}
     evaluation = evaluate(predictions, rows, baselines=baselines, seed=seed)
     return evaluation, {"router": [prediction.task for prediction in predictions]} | baselines
+
+
+def _check_labels(rows: Sequence[LabelledPrompt], labels: Sequence[str], model: Path) -> None:
+    """Raise an error if no prompt has a task of the model folder, because then no prediction can be right."""
+    named = list(dict.fromkeys(row.task for row in rows))
+    if not set(named) & set(labels):
+        raise DatasetError(
+            f"prompts must have tasks of the model folder {model} ({', '.join(labels)}), "
+            f"got only {', '.join(named) or 'none'}; "
+            "name the folder that was trained on these tasks"
+        )
 
 
 def _in_context(row: LabelledPrompt, text: str) -> Prompt:

@@ -14,13 +14,14 @@ from training.evaluation.metrics import PredictionQuality, TaskQuality
 _MAX_CONFUSIONS = 10
 
 
-def write_evaluation(folder: Path, evaluation: Evaluation, title: str) -> list[Path]:
+def write_evaluation(folder: Path, evaluation: Evaluation, title: str, *, notes: Sequence[str] = ()) -> list[Path]:
     """Write `evaluation.json`, `evaluation.md` and `evaluation.png` into a folder and return their paths.
 
     Args:
         folder: Created if it does not exist.
         evaluation: The evaluation.
         title: Name of the prompts, such as their file name.
+        notes: Sentences for the reader about the prompts.
 
     Raises:
         ImportError: If matplotlib, the extra `plots`, is not installed. Nothing is written then.
@@ -31,19 +32,19 @@ def write_evaluation(folder: Path, evaluation: Evaluation, title: str) -> list[P
     figure = plot_evaluation(evaluation, title)
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"evaluation.{ending}" for ending in ("json", "md", "png")]
-    paths[0].write_text(to_json(evaluation, title) + "\n", encoding="utf-8")
-    paths[1].write_text(to_markdown(evaluation, title), encoding="utf-8")
+    paths[0].write_text(to_json(evaluation, title, notes=notes) + "\n", encoding="utf-8")
+    paths[1].write_text(to_markdown(evaluation, title, notes=notes), encoding="utf-8")
     figure.savefig(paths[2], dpi=110)
     return paths
 
 
-def to_json(evaluation: Evaluation, title: str) -> str:
-    """Return every figure as JSON. The keys are the attributes of `Evaluation`."""
-    return json.dumps({"prompts": title, **asdict(evaluation)}, indent=1, ensure_ascii=False)
+def to_json(evaluation: Evaluation, title: str, *, notes: Sequence[str] = ()) -> str:
+    """Return every figure as JSON. The keys are `prompts` for the title, `notes`, and the attributes of `Evaluation`."""
+    return json.dumps({"prompts": title, "notes": list(notes), **asdict(evaluation)}, indent=1, ensure_ascii=False)
 
 
-def to_markdown(evaluation: Evaluation, title: str) -> str:
-    """Return the figures as Markdown tables."""
+def to_markdown(evaluation: Evaluation, title: str, *, notes: Sequence[str] = ()) -> str:
+    """Return the figures as Markdown tables, below the notes."""
     n = evaluation.n
     deciders = (
         f"| {name} | {part.n} | {part.n / n:.0%} | {part.accuracy:.3f} |" for name, part in evaluation.deciders.items()
@@ -59,6 +60,7 @@ def to_markdown(evaluation: Evaluation, title: str) -> str:
         "",
         f"n = {n}, seed {evaluation.seed}, 95 % bootstrap intervals.",
         "",
+        *([*(f"- {note}" for note in notes), ""] if notes else []),
         *table_qualities(evaluation.qualities),
         "",
         f"Label among the two most likely tasks: {evaluation.top2}. "

@@ -35,7 +35,7 @@ class RoutingAssessment:
 
     Attributes:
         evaluation: All figures and the verdict.
-        notes: Sentences on how it was measured.
+        notes: Sentences on how it was measured, and on the files.
     """
 
     evaluation: RoutingEvaluation
@@ -102,7 +102,8 @@ def assess_folder(
         seed=seed,
         positions=sweep_options(expected, outcomes.models, strong, router.usd_per_point),
     )
-    return RoutingAssessment(evaluation=evaluation, notes=[router.note, note])
+    notes = [router.note, note, *benchmark.notes, *(train_on.notes if train_on else ())]
+    return RoutingAssessment(evaluation=evaluation, notes=notes)
 
 
 def _classify_prompts(model_folder: ModelFolder, outcomes: Outcomes, featurize: Featurize, name: str) -> PromptTable:

@@ -13,7 +13,7 @@ _DIGITS, _LEAD_PLACES = 3, 4
 
 
 def format_figure(value: float | None, *, places: int | None = None, signed: bool = False) -> str:
-    """Return a figure as text: `0.753`, `3.34`, `12,300`, `−0.012`, `unknown`, `∞`.
+    """Return a figure as text: `0.753`, `3.34`, `12,300`, `-0.012`, `unknown`, `inf`.
 
     Args:
         value: The figure. None or NaN if unknown.
@@ -23,11 +23,11 @@ def format_figure(value: float | None, *, places: int | None = None, signed: boo
     if value is None or math.isnan(value):
         return UNKNOWN
     if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
+        return "inf" if value > 0 else "-inf"
     places = _count_places([value]) if places is None else places
-    # Adding 0.0 turns −0.0 into 0.0.
+    # Adding 0.0 turns -0.0 into 0.0.
     rounded = round(value, places) + 0.0
-    return f"{rounded:{'+' if signed and rounded else ''},.{max(places, 0)}f}".replace("-", "−")
+    return f"{rounded:{'+' if signed and rounded else ''},.{max(places, 0)}f}"
 
 
 def format_interval(interval: Interval | None, *, scale: float = 1) -> str:

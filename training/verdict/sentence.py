@@ -69,7 +69,5 @@ def _signed_points(interval: Interval) -> str:
 
 
 def _in_hundredths(interval: Interval, sign: str, digits: int) -> list[str]:
-    """Return value, low and high times 100, with a true minus sign and no sign on a rounded 0."""
-    return [
-        f"{100 * figure:{sign}z.{digits}f}".replace("-", "−") for figure in (interval.value, interval.low, interval.high)
-    ]
+    """Return value, low and high times 100, with no sign on a rounded 0."""
+    return [f"{100 * figure:{sign}z.{digits}f}" for figure in (interval.value, interval.low, interval.high)]

@@ -25,6 +25,10 @@ def test_the_tasks_are_returned_in_alphabetical_order() -> None:
     ("rows", "message"),
     [
         (rows_of(qa=5, math=4), "each task must have at least 5 different prompts, got {'math': 4}; add prompts"),
+        (
+            rows_of(qa=9, math=9, Math=2),
+            "each task must have at least 5 different prompts, got {'Math': 2}; write 'math' and 'Math' alike",
+        ),
         (rows_of(qa=9), "there must be at least 2 tasks, got ['qa']; add another"),
         (rows_of(qa=9, math=9, groups=2), "there must be at least 5 groups, got 4; use smaller groups"),
     ],

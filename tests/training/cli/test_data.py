@@ -35,6 +35,17 @@ def test_check_data_finds_nothing_in_a_few_clean_prompts(
     assert (code, output.splitlines()[-1]) == (0, "nothing to check")
 
 
+def test_check_data_prints_labels_that_differ_only_in_case(
+    run_command, tmp_path: Path, small, encoder_folder: Path, write_csv
+) -> None:
+    prompts = write_csv(tmp_path / "p.csv", [*small.prompts[:3], {"prompt": "fix it", "task": "Coding"}])
+    _, output, _ = run_command("check-data", prompts, "--encoder", encoder_folder, "--own-tasks")
+    assert output.splitlines()[1] == (
+        "note: p.csv: tasks must differ in more than case, spaces and hyphens, got 'coding' (first in row 2) and 'Coding' "
+        "(first in row 5); write them alike, or they count as different ones"
+    )
+
+
 def test_published_reproduces_the_benchmark_of_the_repository(run_command, tmp_path: Path, root: Path) -> None:
     folder, out = root / "data" / "published", tmp_path / "b.csv"
     code, output, _ = run_command(

@@ -18,7 +18,7 @@ def test_diff_reports_the_changes_by_a_new_folder(
     assert code == 0
     assert output.startswith("32 prompts (32 different), seed 0; 95 % bootstrap intervals\nmodels added: newcomer\n")
     assert "the model changes for 100.0% [100.0%, 100.0%], the task for 0.0% [0.0%, 0.0%]" in output
-    assert re.search(r"expected quality 0\.\d+ → 0\.9\d+ \(\+0\.\d+ \[", output)
+    assert re.search(r"expected quality 0\.\d+ -> 0\.9\d+ \(\+0\.\d+ \[", output)
     assert "the 20 prompts with the largest change in expected utility" in output
     assert len(re.findall(r"^row \d+, \+0\.\d+: ", output, re.MULTILINE)) == 20
     with (tmp_path / "c.csv").open(encoding="utf-8", newline="") as stream:

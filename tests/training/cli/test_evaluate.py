@@ -130,3 +130,33 @@ def test_without_matplotlib_evaluate_fails_before_the_work(
     code, _, error = run_command("evaluate", "--benchmark", benchmark, "--out", tmp_path / "report")
     assert (code, (tmp_path / "report").exists()) == (2, False)
     assert "pip install 'contextual-llm-router[train,plots]'" in error
+
+
+def test_evaluate_prints_what_looks_wrong_in_its_files(*, run_command, trained, small, tmp_path: Path, write_csv) -> None:
+    prompts = write_csv(tmp_path / "p.csv", [*small.prompts, small.prompts[0]])
+    note = "p.csv: 1 repeated rows dropped, the first is row 47, which repeats row 2; remove them"
+    same = ("evaluate", "--prompts", prompts, "--train-on", prompts, "--model", trained[0])
+    _, output, _ = run_command(*same, "--out", tmp_path / "report")
+    assert output.splitlines()[1] == f"note: {note}"
+    assert output.count("repeated rows") == 1
+    assert f"- {note}\n" in (tmp_path / "report" / "evaluation.md").read_text()
+    assert json.loads(run_command(*same, "--json")[1])["notes"] == [note]
+
+
+def test_evaluate_needs_prompts_with_tasks_of_the_folder(*, run_command, trained, tmp_path: Path, write_csv) -> None:
+    prompts = write_csv(tmp_path / "p.csv", [{"prompt": "cancel my order", "task": "refunds"}])
+    code, _, error = run_command("evaluate", "--prompts", prompts, "--model", trained[0], "--own-tasks")
+    assert code == 2
+    assert "(coding, math, translation), got only refunds; name the folder that was trained on these tasks" in error
+
+
+def test_evaluate_notes_repeated_rows_of_a_benchmark(*, run_command, benchmark: Path, model_folder: Path) -> None:
+    lines = benchmark.read_text().splitlines()
+    benchmark.write_text("\n".join([*lines, lines[1]]) + "\n")
+    _, output, _ = run_command("evaluate", "--benchmark", benchmark, "--model", model_folder, "--json")
+    figures = json.loads(output)
+    row = len(lines) + 1
+    assert figures["n"] == 80
+    assert figures["notes"][2:] == [
+        f"benchmark.csv: 1 repeated rows, the first is row {row}, which repeats row 2; they count as one row; remove them"
+    ]

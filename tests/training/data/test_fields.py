@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from training.data.fields import check_nul, read_n, read_number, read_score, split_list
+from training.data.fields import check_nul, read_n, read_number, read_score, split_capabilities, split_list
 from training.data.table import Problems
 
 
@@ -15,6 +15,30 @@ def problems(tmp_path: Path) -> Problems:
 def test_a_list_is_split_at_bars_and_empty_parts_are_dropped() -> None:
     assert split_list(" tools | vision||") == ("tools", "vision")
     assert split_list("") == ()
+
+
+def test_capabilities_are_in_lower_case_and_in_any_usual_list() -> None:
+    assert split_capabilities("Tools |VISION,, web search;reasoning") == ("tools", "vision", "web search", "reasoning")
+    assert split_capabilities('["tools", "vision"]') == split_capabilities("{'tools', 'vision'}") == ("tools", "vision")
+    assert split_capabilities("tools/vision + reasoning") == ("tools", "vision", "reasoning")
+    assert split_capabilities(" | ") == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "decimal_comma", "value"),
+    [("0,85", False, 0.85), ("12,5", False, 12.5), ("0,125", False, 0.125), ("1,234", True, 1.234), ("1.5", True, 1.5)],
+)
+def test_a_comma_may_stand_before_decimals(problems: Problems, text: str, *, decimal_comma: bool, value: float) -> None:
+    assert read_number(2, "cost_usd", text, problems, decimal_comma=decimal_comma) == value
+    assert problems.count == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "decimal_comma"), [("1,234", False), ("1,234,567", True), ("1.234,5", True), ("85%", False), ("$2", False)]
+)
+def test_a_number_that_may_mean_another_is_refused(problems: Problems, text: str, *, decimal_comma: bool) -> None:
+    assert math.isnan(read_number(2, "cost_usd", text, problems, decimal_comma=decimal_comma))
+    assert f"got '{text}'; correct it (digits only, and a dot before decimals)" in problems.lines[0]
 
 
 def test_an_empty_number_is_unknown_and_no_mistake(problems: Problems) -> None:

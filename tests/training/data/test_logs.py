@@ -36,7 +36,10 @@ def test_a_log_may_be_text_json_lines_or_csv(tmp_path: Path, packed: str) -> Non
         ("log.jsonl", "{", "row 1: must be JSON, one value per line"),
         ("log.jsonl", "5", "row 1: a prompt must be a str or a list of messages, got int"),
         ("log.csv", "id,text\n1,one\n", r"columns \['prompt'\] are missing"),
-        ("log.csv", "prompt\n \n", "row 2: prompt must not be empty"),
+        ("log.csv", "id,prompt\n1, \n", "row 2: prompt must not be empty"),
+        ("log.csv", '{"prompt": "one"}\n', "must be a CSV file with the columns prompt, but it is JSON; .* named .jsonl"),
+        ("log.json", '[{"prompt": "one"}]', "row 1: a list must hold the messages of one prompt, got other values; write"),
+        ("log.txt", "PAR1 ...", "must be a text with a prompt in each line, but it is a Parquet file; convert it"),
         ("log.txt", "\n\n", "must have at least one prompt"),
         ("missing.txt", None, "cannot be read: No such file"),
     ],
@@ -57,12 +60,25 @@ def test_a_damaged_file_has_an_error_of_its_own(tmp_path: Path) -> None:
         read_log(tmp_path / "log.txt")
 
 
+@pytest.mark.parametrize("name", ["log.ndjson", "log.json", "LOG.JSONL"])
+def test_json_lines_have_several_names(tmp_path: Path, name: str) -> None:
+    assert [entry.text for entry in read_log(write(tmp_path, name, '{"prompt": "one"}\n"two"\n'))] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("log.txt", "one\r\ntw\u00f6"), ("log.csv", "ID\tPrompt\r\n1\tone\r\n2\ttw\u00f6")]
+)
+def test_a_log_may_be_unicode_text_of_a_spreadsheet(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_bytes(content.encode("utf-16"))
+    assert [entry.text for entry in read_log(tmp_path / name)] == ["one", "tw\u00f6"]
+
+
 def test_no_more_than_twenty_mistakes_are_listed(tmp_path: Path) -> None:
     path = write(tmp_path, "log.jsonl", "5\n" * 25)
     with pytest.raises(DatasetError) as caught:
         read_log(path)
     assert len(str(caught.value).splitlines()) == 21
-    assert str(caught.value).endswith("… and 5 more")
+    assert str(caught.value).endswith("... and 5 more")
 
 
 def entry(prompt: object, row: int = 1) -> LoggedPrompt:
@@ -77,4 +93,4 @@ def test_repeated_prompts_are_equal_in_every_turn_or_in_the_last_one() -> None:
 
 def test_control_characters_are_not_printed() -> None:
     assert shorten("a\x1b[31mb\r\nc\u202ed") == "a [31mb c d"
-    assert shorten("x" * 90) == "x" * 79 + "…"
+    assert shorten("x" * 90) == "x" * 77 + "..."

@@ -26,12 +26,12 @@ def test_at_most_twenty_rows_are_listed_then_a_count_and_never_a_prompt(tmp_path
     with pytest.raises(DatasetError) as caught:
         read_prompts(write(tmp_path, "p.csv", "prompt,task\n" + "secret,nonsense\n" * 23))
     lines = str(caught.value).splitlines()
-    assert (len(lines), lines[20]) == (21, "… and 3 more")
+    assert (len(lines), lines[20]) == (21, "... and 3 more")
     assert "row 21:" in lines[19]
     assert "secret" not in str(caught.value)
     conflicts = "".join(f"{i},qa\n{i},math\n" for i in range(22))
     notes = read_prompts(write(tmp_path, "p.csv", "prompt,task\n" + conflicts)).notes
-    assert (len(notes), notes[20]) == (21, "… and 2 more prompts with several tasks")
+    assert (len(notes), notes[20]) == (21, "p.csv: ... and 2 more prompts with several tasks")
 
 
 def test_quoting_and_a_byte_order_mark_are_read_as_rfc_4180_says(tmp_path: Path) -> None:
@@ -61,8 +61,8 @@ def test_repeated_rows_are_dropped_with_a_count_and_conflicts_are_noted_with_the
     read = read_prompts(write(tmp_path, "p.csv", "prompt,task\na,qa\na,qa\na,math\nb,qa\na,qa\n"))
     assert [(row.prompt, row.task) for row in read.rows] == [("a", "qa"), ("a", "math"), ("b", "qa")]
     assert read.notes == (
-        "2 repeated rows dropped",
-        "one prompt with several tasks: qa in row 2, math in row 4; keep the right one",
+        "p.csv: 2 repeated rows dropped, the first is row 3, which repeats row 2; remove them",
+        "p.csv: one prompt with several tasks: qa in row 2, math in row 4; keep the right one",
     )
 
 
@@ -70,3 +70,28 @@ def test_a_follow_up_is_no_task_and_is_allowed_with_every_list_of_tasks(tmp_path
     rows = read_prompts(write(tmp_path, "p.csv", f"prompt,task\na,qa\nand b?,{CONTINUES}\n"), tasks=("qa",)).rows
     assert [row.task for row in rows] == ["qa", CONTINUES]
     assert [row.prompt for row in with_task(rows)] == ["a"]
+
+
+def test_known_tasks_may_be_in_any_case(tmp_path: Path) -> None:
+    read = read_prompts(write(tmp_path, "p.csv", "Prompt,TASK,Also\na,Coding,Math|QA\nb,coding,\nc,Continues,\n"))
+    assert [row.task for row in read.rows] == ["coding", "coding", CONTINUES]
+    assert (read.rows[0].also, read.notes) == (("math", "qa"), ())
+
+
+def test_own_tasks_that_differ_only_in_spelling_are_noted_and_stay_apart(tmp_path: Path) -> None:
+    read = read_prompts(write(tmp_path, "p.csv", "prompt,task\na,Math\nb,tax\nc,math\nd,my task\ne,My-Task\n"), tasks=None)
+    assert [row.task for row in read.rows] == ["Math", "tax", "math", "my task", "My-Task"]
+    rule, remedy = (
+        "p.csv: tasks must differ in more than case, spaces and hyphens",
+        "write them alike, or they count as different ones",
+    )
+    assert read.notes == (
+        f"{rule}, got 'Math' (first in row 2) and 'math' (first in row 4); {remedy}",
+        f"{rule}, got 'my task' (first in row 5) and 'My-Task' (first in row 6); {remedy}",
+    )
+
+
+def test_a_message_shows_only_the_beginning_of_a_wrong_task(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError) as caught:
+        read_prompts(write(tmp_path, "p.csv", f"prompt,task\nqa,{'secret ' * 20}\n"))
+    assert str(caught.value).count("secret") <= 6

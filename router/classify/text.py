@@ -1,21 +1,22 @@
-"""A string or chat messages come in, the user's turns go out, cut to a length that keeps every later step cheap."""
+"""A string or chat messages come in, the texts that decide go out, cut to a length that keeps every later step cheap."""
 
-from collections.abc import Mapping, Sequence
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any
 
-from router.errors import InputError
+from router.classify.messages import Message, Prompt, read_messages
+from router.classify.parts import Content, read_content, write_json
+from router.classify.tokens import count_tokens
 
-Message: TypeAlias = Mapping[str, object]
-Prompt: TypeAlias = str | Sequence[Message]
+__all__ = ["HEAD_CHARS", "TAIL_CHARS", "Message", "ParsedPrompt", "Prompt", "cut", "parse_prompt"]
 
 # 128 tokens are about 600 characters of English. The rest is room for white space and for scripts with long tokens.
 HEAD_CHARS = TAIL_CHARS = 1500
-# English has about four bytes of UTF-8 per token, most other text fewer. Three overestimate the size, because a context
-# window that is too small fails the call, and one that is larger than needed only costs a little more.
-_BYTES_PER_TOKEN = 3
-# In a longer text that is not ASCII, the bytes are counted in this number of slices, each of this number of characters.
-_SLICES, _SLICE_CHARS = 64, 1024
+# Role and separators of a message, in the templates of ChatML and of Llama.
+_TOKENS_PER_MESSAGE = 5
+# The texts of the first group that has a message decide. The last group is any other role.
+_DECIDING_ROLES = (("user",), ("system", "developer"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,14 +24,16 @@ class ParsedPrompt:
     """The parts of a prompt that the router needs.
 
     Attributes:
-        turns: The user's turns, newest first, each cut to head and tail. Never empty.
-        tokens: Upper estimate of the size of all messages, in tokens.
-        has_image: Whether a message contains an image.
+        turns: The turns that decide, newest first, each cut to head and tail. Never empty.
+        tokens: Upper estimate of the size of all messages and tools, in tokens.
+        needs: Capabilities that the content needs: `vision`, `audio`, `video`, `file`.
+        unknown_parts: Types of content parts that are not known, in alphabetical order. `other` if a type is no plain name.
     """
 
     turns: tuple[str, ...]
     tokens: int
-    has_image: bool
+    needs: frozenset[str] = frozenset()
+    unknown_parts: tuple[str, ...] = ()
 
 
 def cut(text: str) -> str:
@@ -40,53 +43,43 @@ def cut(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
-def parse_prompt(prompt: Prompt) -> ParsedPrompt:
+def parse_prompt(prompt: Prompt, *, tools: object = None) -> ParsedPrompt:
     """Return the parts of a prompt.
 
+    The turns of the user decide. Without one, the system messages decide, and without these all other messages.
+    A history with tool calls needs no capability by itself, because a server may take it without the tools.
+
     Args:
-        prompt: A string, or chat messages in the OpenAI form. Their content is a string or a list of parts.
+        prompt: A string, or chat messages in the OpenAI form, also as objects of the `openai` SDK. Their content is a string
+            or a list of parts.
+        tools: What a request sends besides the messages, such as the schemas of tools. It counts in tokens by its JSON.
 
     Raises:
-        InputError: If the prompt has another type or no user turn. No text raises an error.
+        InputError: If the prompt has another type or no message. No text and no tools raise an error.
+
+    >>> parse_prompt([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "prove it"}]).turns
+    ('prove it',)
     """
+    extra = 0 if tools is None else count_tokens(write_json(tools))
     if isinstance(prompt, str):
-        return ParsedPrompt(turns=(cut(prompt),), tokens=_count_tokens(prompt), has_image=False)
-    if not isinstance(prompt, (list, tuple)):
-        raise InputError(f"a prompt must be a str or a list of messages, got {type(prompt).__name__}")
-    messages = [_read_message(position, message) for position, message in enumerate(prompt)]
-    turns = [cut(text) for role, text, _ in messages if role == "user"]
-    if not turns:
-        raise InputError("messages must contain one with the role 'user', got none; add the user's turn")
+        return ParsedPrompt(turns=(cut(prompt),), tokens=count_tokens(prompt) + _TOKENS_PER_MESSAGE + extra)
+    messages = read_messages(prompt)
+    contents = [read_content(message.get("content"), f"message {i}") for i, message in enumerate(messages)]
     return ParsedPrompt(
-        turns=tuple(reversed(turns)),
-        tokens=sum(_count_tokens(text) for _, text, _ in messages),
-        has_image=any(image for _, _, image in messages),
+        turns=_find_turns([message["role"] for message in messages], contents),
+        tokens=sum(map(_count_message, messages, contents)) + extra,
+        needs=frozenset().union(*(content.needs for content in contents)),
+        unknown_parts=tuple(sorted(frozenset().union(*(content.unknown for content in contents)))),
     )
 
 
-def _read_message(position: int, message: object) -> tuple[str, str, bool]:
-    """Return role and text of a message, and whether it contains an image."""
-    if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
-        raise InputError(f"message {position} must be a mapping with a 'role' and 'content', got {type(message).__name__}")
-    content = message.get("content")
-    if content is None or isinstance(content, str):  # an assistant turn that only calls tools has None
-        return message["role"], content or "", False
-    if not isinstance(content, (list, tuple)):
-        raise InputError(f"content of message {position} must be a str or a list of parts, got {type(content).__name__}")
-    parts = [part for part in content if isinstance(part, Mapping)]
-    if len(parts) < len(content):
-        raise InputError(f"parts of message {position} must be mappings such as {{'type': 'text', 'text': '...'}}")
-    texts = [part["text"] for part in parts if isinstance(part.get("text"), str)]
-    return message["role"], "\n".join(texts), any("image" in str(part.get("type", "")) for part in parts)
+def _find_turns(roles: list[str], contents: list[Content]) -> tuple[str, ...]:
+    deciding = next((group for group in _DECIDING_ROLES if set(group) & set(roles)), roles)
+    turns = [cut(content.text) for role, content in zip(roles, contents, strict=True) if role in deciding]
+    return tuple(reversed(turns))
 
 
-def _count_tokens(text: str) -> int:
-    """Return an upper estimate of the tokens of a text."""
-    if text.isascii():
-        return -(-len(text) // _BYTES_PER_TOKEN)
-    sample = text
-    if len(text) > _SLICES * _SLICE_CHARS:
-        starts = (i * (len(text) - _SLICE_CHARS) // (_SLICES - 1) for i in range(_SLICES))
-        sample = "".join(text[start : start + _SLICE_CHARS] for start in starts)
-    size = len(sample.encode("utf-8", "replace"))
-    return -(-size * len(text) // (len(sample) * _BYTES_PER_TOKEN))
+def _count_message(message: dict[str, Any], content: Content) -> int:
+    """Return an upper estimate of the tokens of a message, with its tool calls and other fields."""
+    others = {key: value for key, value in message.items() if value and key not in ("role", "content")}
+    return content.tokens + _TOKENS_PER_MESSAGE + (count_tokens(write_json(others)) if others else 0)

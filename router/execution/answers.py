@@ -9,6 +9,13 @@ from router.calls import Chunk, Reply, Usage
 from router.errors import CallError
 from router.execution.failures import failure_in
 
+# Finish reasons of servers for an answer that broke off: OpenRouter and Mistral, Zhipu, DeepSeek, SGLang and vLLM.
+_BROKEN = {"error", "network_error", "insufficient_system_resource", "abort"}
+# Finish reasons for an answer that the server's filter removed: OpenAI and most others, Zhipu, Gemini, Anthropic.
+_FILTERED = {"content_filter", "sensitive", "safety", "recitation", "prohibited_content", "blocklist", "refusal"}
+# Fields of an error in a body without an error object: old vLLM and SGLang, FastAPI servers, MiniMax.
+_ERROR_FIELDS = frozenset({"message", "detail", "base_resp"})
+
 
 def read_reply(answer: object) -> Reply:
     """Return the reply in a whole answer.
@@ -18,20 +25,51 @@ def read_reply(answer: object) -> Reply:
     """
     choice = _first_choice(answer)
     message = getattr(choice, "message", None)
-    text, finish_reason = _read_text(getattr(message, "content", None)), _read_finish_reason(choice)
-    if finish_reason is None and not text and not getattr(message, "tool_calls", None):
-        raise _make_failure(answer)
+    text, finish_reason = _read_text(message), _read_finish_reason(choice)
+    has_content = bool(text or getattr(message, "tool_calls", None))
+    _check_answer(answer, choice, finish_reason, has_content=has_content)
+    if finish_reason is None and not has_content:
+        raise CallError("transient", "the answer is malformed or has no choices")
     return Reply(text=text, finish_reason=finish_reason, usage=_read_usage(answer) or Usage(), raw=answer)
 
 
-def read_chunk(event: object) -> Chunk | None:
-    """Return the chunk in an event of a stream. None if the event is empty, such as a first one with the role only."""
+def read_chunk(event: object, *, has_text: bool = False) -> Chunk | None:
+    """Return the chunk in an event of a stream. None if the event is empty, such as a first one with the role only.
+
+    Args:
+        event: The event.
+        has_text: Whether an earlier event had a text or a tool call.
+
+    Raises:
+        CallError: If the event reports a failure.
+    """
     choice, usage = _first_choice(event), _read_usage(event)
     delta = getattr(choice, "delta", None)
-    text, finish_reason = _read_text(getattr(delta, "content", None)), _read_finish_reason(choice)
-    if not text and finish_reason is None and usage is None and not _has_other_content(delta):
+    text, finish_reason = _read_text(delta), _read_finish_reason(choice)
+    has_content = bool(text) or _has_other_content(delta)
+    _check_answer(event, choice, finish_reason, has_content=has_text or has_content)
+    if not has_content and finish_reason is None and usage is None:
         return None
     return Chunk(text=text, finish_reason=finish_reason, usage=usage, raw=event)
+
+
+def _check_answer(answer: object, choice: object, finish_reason: str | None, *, has_content: bool) -> None:
+    """Raise the failure that an answer of status 200 reports.
+
+    Servers put an error object beside the choices or into one, or a finish reason that says that there is no answer.
+    """
+    for holder in (answer, choice):
+        if error := getattr(holder, "error", None):
+            raise failure_in(error)
+    extra = getattr(answer, "model_extra", None) or {}
+    if choice is None and not _ERROR_FIELDS.isdisjoint(extra):
+        raise failure_in(extra)
+    reason = (finish_reason or "").lower()
+    if reason in _BROKEN:
+        raise CallError("transient", f"the answer broke off (finish reason {reason})", code=reason)
+    # A part of an answer may be useful. None at all is not.
+    if reason in _FILTERED and not has_content:
+        raise CallError("unable", f"the server's content filter left no answer (finish reason {reason})", code=reason)
 
 
 def _first_choice(answer: object) -> object:
@@ -42,15 +80,15 @@ def _first_choice(answer: object) -> object:
     return first[0] if first else None
 
 
-def _make_failure(answer: object) -> CallError:
-    error = getattr(answer, "error", None)
-    return failure_in(error) if error else CallError("transient", "the answer is malformed or has no choices")
+def _read_text(message: object) -> str:
+    """Return the text of a message or delta: its content, or else the model's refusal."""
+    return _read_content(getattr(message, "content", None)) or _read_content(getattr(message, "refusal", None))
 
 
-def _read_text(content: object) -> str:
+def _read_content(content: object) -> str:
     """Return the text of a content, which is a string or a list of parts. Parts without text are skipped."""
     if isinstance(content, list):
-        return "".join(_read_text(part.get("text")) for part in content if isinstance(part, Mapping))
+        return "".join(_read_content(part.get("text")) for part in content if isinstance(part, Mapping))
     return content if isinstance(content, str) else ""
 
 

@@ -47,7 +47,7 @@ def test_a_malformed_answer_falls_back(lab: Lab, way: str, answer: str) -> None:
         ({"code": 429, "message": "m"}, "rate_limit"),
         ({"type": "rate_limit_error"}, "rate_limit"),
         ({"code": "invalid_api_key"}, "auth"),
-        ({"code": "content_filter"}, "request"),
+        ({"code": "content_filter"}, "unable"),
         ({"type": "overloaded_error"}, "transient"),
     ],
 )

@@ -28,10 +28,10 @@ def failure(status: int, message: str = "", **fields: Any) -> CallError:
 @pytest.mark.parametrize(
     ("kind", "statuses"),
     [
-        ("transient", [408, 409, 425, 500, 502, 503, 504, 529, 599]),
+        ("transient", [408, 409, 424, 425, 498, 499, 500, 502, 503, 504, 529, 599]),
         ("rate_limit", [429]),
-        ("auth", [401, 402, 403, 404, 405, 410]),
-        ("request", [400, 406, 413, 415, 422, 451]),
+        ("auth", [301, 302, 307, 308, 401, 402, 403, 404, 405, 410]),
+        ("unable", [400, 406, 413, 415, 418, 422, 451]),
     ],
 )
 def test_a_status_has_its_class(kind: str, statuses: list[int]) -> None:
@@ -81,8 +81,8 @@ def test_retry_after_is_seconds_or_a_date(headers: dict[str, str], seconds: floa
 def test_the_messages_of_servers_about_a_prompt_too_long_are_recognised(message: str) -> None:
     assert failure(400, message).too_long
     assert failure(400, body={"message": message}).too_long
-    assert not failure(429, message).too_long
-    assert not failure(500, message).too_long
+    # Some servers say so under a status that means something else.
+    assert [failure(status, message).kind for status in (400, 413, 429, 500)] == ["unable"] * 4
 
 
 def test_status_413_and_the_code_mean_a_prompt_too_long_too() -> None:
@@ -109,7 +109,7 @@ def test_a_message_has_the_code_only_if_it_can_be_neither_key_nor_prompt(code: s
         ({"code": 429}, "rate_limit"),
         ({"code": "502"}, "transient"),
         ({"type": "rate_limit_error"}, "rate_limit"),
-        ({"code": "context_length_exceeded"}, "request"),
+        ({"code": "context_length_exceeded"}, "unable"),
         ({"type": "authentication_error"}, "auth"),
         ({"code": 7}, "transient"),
         ("tired", "transient"),

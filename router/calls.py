@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -18,7 +18,8 @@ class CallTarget:
 
     Attributes:
         model: Name of the model.
-        endpoint: Name of the endpoint. Live state is kept under this name.
+        endpoint: Name of the endpoint, as the executor knows it.
+        shared: Whether the endpoint serves other models too.
         context_window: Tokens that prompt and answer may have together. None if unknown.
         capabilities: Abilities of the model besides text, such as `vision`, `tools`, `json`.
         input_usd_per_mtok: Price in USD per million input tokens. None if unknown.
@@ -27,10 +28,16 @@ class CallTarget:
 
     model: str
     endpoint: str
+    shared: bool = False
     context_window: int | None = None
     capabilities: frozenset[str] = frozenset()
     input_usd_per_mtok: float | None = None
     output_usd_per_mtok: float | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the target in the live state."""
+        return name_target(self.endpoint, self.model, shared=self.shared)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +52,7 @@ class Call:
         stream: Whether to return the answer in chunks.
         needs: Capabilities that the request depends on.
         tokens: Upper estimate of the tokens of prompt and answer together. 0 if it is not known.
+        accept: Returns whether a reply is good enough. If not, the next model is asked. None: every reply is.
     """
 
     # The messages are in no repr, here and below, because a repr ends up in logs.
@@ -55,6 +63,7 @@ class Call:
     stream: bool = False
     needs: frozenset[str] = frozenset()
     tokens: int = 0
+    accept: Callable[[Reply], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +82,7 @@ class CallRequest:
         connect_timeout_s: Seconds to establish a connection.
         first_token_timeout_s: Seconds until the first chunk of a stream.
         chunk_timeout_s: Seconds between two chunks of a stream.
+        changes: Changes that the executor made to the request so that the server takes it. The executor appends to it.
 
     >>> from router import Router, Serving
     >>> def answer(request: CallRequest) -> str:
@@ -90,6 +100,7 @@ class CallRequest:
     connect_timeout_s: float
     first_token_timeout_s: float
     chunk_timeout_s: float
+    changes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +183,7 @@ class AttemptRecord:
         failure: Class of the failure. None if the attempt succeeded.
         error: Kind of the error and its status, never a prompt or a key. Empty if the attempt succeeded.
         backoff_s: Seconds of the pause before the attempt.
+        changes: Changes that the executor made to the request, such as `max_tokens sent as max_completion_tokens`.
 
     >>> from router import CallError, FakeExecutor, Router, Serving
     >>> script = {"gpt-5.5": [CallError("transient", "503", status=503)]}
@@ -190,6 +202,7 @@ class AttemptRecord:
     failure: FailureClass | None
     error: str
     backoff_s: float
+    changes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,6 +242,9 @@ class Completion:
 class Executor(Protocol):
     """Makes one attempt and blocks. `router.as_executor` makes an executor of a plain function.
 
+    An executor that knows its endpoints has an attribute `endpoints`, a collection of their names. Models without an
+    endpoint are then no candidates.
+
     >>> from router import Router, Serving
     >>> class Echo:
     ...     def call(self, request: CallRequest, /) -> Reply:
@@ -267,6 +283,11 @@ class AsyncExecutor(Protocol):
             CallError: If the attempt fails. The iterator of the chunks may raise it too.
         """
         ...
+
+
+def name_target(endpoint: str, model: str, *, shared: bool) -> str:
+    """Return the name of a model at an endpoint in the live state, which keeps the models of a shared endpoint apart."""
+    return f"{endpoint}/{model}" if shared else endpoint
 
 
 def cost_of(usage: Usage, target: CallTarget) -> float | None:

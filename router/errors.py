@@ -53,17 +53,17 @@ class NoCandidateError(RouterError):
     expected cost ... USD is over 0
     """
 
-    def __init__(self, excluded: Mapping[str, str]) -> None:
-        self.excluded = dict(excluded)
+    def __init__(self, excluded: Mapping[str, str], remedy: str = "relax a constraint or add a model") -> None:
+        self.excluded, self._remedy = dict(excluded), remedy
         by_reason: dict[str, list[str]] = {}
         for model, reason in self.excluded.items():
             by_reason.setdefault(reason, []).append(model)
         reasons = [f"{_name_some(models)}: {reason}" for reason, models in by_reason.items()]
         listed = "; ".join(reasons) or "there are no models"
-        super().__init__(f"no model can take this prompt ({listed}); relax a constraint or add a model")
+        super().__init__(f"no model can take this prompt ({listed}); {remedy}")
 
-    def __reduce__(self) -> tuple[type[NoCandidateError], tuple[dict[str, str]]]:
-        return type(self), (self.excluded,)
+    def __reduce__(self) -> tuple[type[NoCandidateError], tuple[dict[str, str], str]]:
+        return type(self), (self.excluded, self._remedy)
 
 
 def _name_some(models: list[str]) -> str:
@@ -108,11 +108,24 @@ def _restore(kind: type[ServingError], args: tuple[object, ...], attributes: Map
 class CallError(ServingError):
     """One attempt failed.
 
+    The class decides what follows:
+
+    - `transient` and `rate_limit` pass. The next model is asked, and the endpoint cools down by the health rules.
+    - `auth` affects every request: a wrong key, no credit, an unknown model. The endpoint is put aside for minutes.
+    - `unable` affects this request only: a parameter or content that this model does not take, a prompt that is too long
+      for it, its content filter. The next model is asked at once, and nothing counts against the endpoint.
+    - `request` is wrong for every model. The call ends.
+    - `cancelled`: the caller left, or time ran out.
+
     Attributes:
         kind: The class of the failure.
         status: The HTTP status. None if there was none.
+        code: Code or type of the error in the server's words, such as `unsupported_parameter`. None if there was none.
+        param: Name of the parameter that the server refused. None if it named none.
+        detail: The server's own text. It may repeat the prompt, so it is in no message and no repr. None if there was none.
         retry_after_s: Seconds that the server asked to wait. None if it did not.
-        too_long: Whether the request was too long for the model, so that one with a larger context window may take it.
+        too_long: Whether the request was too long for the model.
+        context_limit: Tokens that the endpoint accepts, as it said itself. None if it did not.
     """
 
     def __init__(
@@ -121,10 +134,15 @@ class CallError(ServingError):
         message: str,
         *,
         status: int | None = None,
+        code: str | None = None,
+        param: str | None = None,
+        detail: str | None = None,
         retry_after_s: float | None = None,
         too_long: bool = False,
+        context_limit: int | None = None,
     ) -> None:
-        self.kind, self.status, self.retry_after_s, self.too_long = kind, status, retry_after_s, too_long
+        self.kind, self.status, self.code, self.param, self.detail = kind, status, code, param, detail
+        self.retry_after_s, self.too_long, self.context_limit = retry_after_s, too_long, context_limit
         super().__init__(message)
 
 
@@ -141,7 +159,44 @@ class NoModelAvailableError(ServingError):
 
 
 class AllAttemptsFailedError(ServingError):
-    """Every attempt that the call policy allows failed. `__cause__` is the last failure."""
+    """Every attempt that the call policy allows failed.
+
+    Attributes:
+        failure: The last failure, also as `__cause__`. For an answer that was not accepted it is `unable`.
+
+    >>> from router import CallError, FakeExecutor, Router, Serving
+    >>> refusal = CallError("request", "400", status=400, param="messages", detail="messages must not be empty")
+    >>> router = Router.load(serving=Serving(executor=FakeExecutor({"gpt-5.5": [refusal]})), allowed={"gpt-5.5"})
+    >>> try:
+    ...     router.complete("hello")
+    ... except AllAttemptsFailedError as error:
+    ...     print(error.status, error.param, error.detail)
+    400 messages messages must not be empty
+    """
+
+    def __init__(self, message: str, attempts: Sequence[AttemptRecord] = (), *, failure: CallError | None = None) -> None:
+        self.failure = failure
+        super().__init__(message, attempts)
+
+    @property
+    def status(self) -> int | None:
+        """The HTTP status of the last failure."""
+        return self.failure.status if self.failure else None
+
+    @property
+    def code(self) -> str | None:
+        """The server's code of the last failure."""
+        return self.failure.code if self.failure else None
+
+    @property
+    def param(self) -> str | None:
+        """The parameter that the server refused at last."""
+        return self.failure.param if self.failure else None
+
+    @property
+    def detail(self) -> str | None:
+        """The server's own text about the last failure. It may repeat the prompt."""
+        return self.failure.detail if self.failure else None
 
 
 class DeadlineExceededError(ServingError):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
@@ -21,7 +22,7 @@ Source = Literal["classifier", "keywords", "default"]
 Tier = Literal["first", "full"]
 TierChoice = Literal["auto", "full"]
 # Why a call failed. `router.health` and `router.execution.plan` say what follows from each class.
-FailureClass = Literal["transient", "rate_limit", "auth", "request", "cancelled"]
+FailureClass = Literal["transient", "rate_limit", "auth", "unable", "request", "cancelled"]
 
 
 def _require(holds: bool, rule: str, value: object) -> None:
@@ -29,8 +30,23 @@ def _require(holds: bool, rule: str, value: object) -> None:
         raise InputError(f"{rule}, got {value!r}")
 
 
-def _require_non_negative(name: str, value: float | None) -> None:
-    _require(value is None or (math.isfinite(value) and value >= 0), f"{name} must be a finite number of 0 or more", value)
+def _is_number(value: Any) -> bool:
+    # numpy's numbers are registered as Real, too. True is no number that anybody means.
+    return isinstance(value, Real) and not _is_flag(value) and math.isfinite(value)
+
+
+def _is_flag(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _require_non_negative(name: str, value: Any) -> None:
+    holds = value is None or (_is_number(value) and value >= 0)
+    _require(holds, f"{name} must be a finite number of 0 or more", value)
+
+
+def _require_mapping(name: str, value: object, of: type, example: str) -> None:
+    holds = isinstance(value, Mapping) and all(isinstance(entry, of) for pair in value.items() for entry in pair[1:])
+    _require(holds, f"{name} must map tasks to values, such as {example}", value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +67,7 @@ class Estimate:
     n: float
 
     def __post_init__(self) -> None:
-        _require(0 <= self.mean <= 1, "mean must be between 0 and 1", self.mean)
+        _require(_is_number(self.mean) and 0 <= self.mean <= 1, "mean must be a number between 0 and 1", self.mean)
         _require_non_negative("stderr", self.stderr)
         _require_non_negative("n", self.n)
 
@@ -95,10 +111,19 @@ class ModelProfile:
     source: str = ""
 
     def __post_init__(self) -> None:
-        _require(bool(self.name), "name must not be empty", self.name)
-        _require(math.isfinite(self.weight) and self.weight > 0, "weight must be above 0", self.weight)
-        window = self.context_window
-        _require(window is None or window > 0, "context_window must be above 0", window)
+        _require(isinstance(self.name, str) and bool(self.name), "name must be a string that is not empty", self.name)
+        for name in ("provider", "source"):
+            _require(isinstance(getattr(self, name), str), f"{name} must be a string", getattr(self, name))
+        _require(_is_number(self.weight) and self.weight > 0, "weight must be a number above 0", self.weight)
+        window: Any = self.context_window
+        holds = window is None or (isinstance(window, Integral) and _is_number(window) and int(window) > 0)
+        _require(holds, "context_window must be a whole number of tokens above 0, such as 128000", window)
+        names = self.capabilities
+        holds = isinstance(names, Set) and all(isinstance(name, str) for name in names)
+        _require(holds, "capabilities must be a frozenset of names, such as frozenset({'vision'})", names)
+        _require_mapping("quality", self.quality, Estimate, "{'math': Estimate(mean=0.9, stderr=0.02, n=200)}")
+        _require_mapping("output_tokens", self.output_tokens, Real, "{'math': 400}")
+        _require_mapping("cost_usd_by_task", self.cost_usd_by_task, Real, "{'math': 0.002}")
         for name in ("input_usd_per_mtok", "output_usd_per_mtok", "cost_usd", "latency_s"):
             _require_non_negative(name, getattr(self, name))
         for task, tokens in self.output_tokens.items():

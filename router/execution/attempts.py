@@ -18,6 +18,7 @@ class PartialAnswer:
         target: The endpoint that was asked.
         began_at: Time of the request, by the clock of the call.
         backoff_s: Pause before the request, in seconds.
+        changes: Changes that the executor makes to the request. It appends to them while the attempt runs.
         texts: Text of each part.
         raws: Each part as the executor received it.
         usage: Usage in the last part that had one.
@@ -28,6 +29,7 @@ class PartialAnswer:
     target: CallTarget
     began_at: float
     backoff_s: float
+    changes: list[str] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     raws: list[object] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
@@ -108,6 +110,7 @@ class AttemptLog:
             failure=failure,
             error=error,
             backoff_s=answer.backoff_s,
+            changes=tuple(answer.changes),
         )
         self.records.append(record)
         return record

@@ -9,16 +9,42 @@ from router.calls import Chunk, Reply
 from router.errors import InputError, RouterError
 from router.execution.failures import failure_of
 
+# Exceptions of Python itself that show a mistake in the function. Asking another model would hide it.
+_MISTAKES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NameError,
+    NotImplementedError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
+
 
 @contextmanager
 def errors_as_failures() -> Iterator[None]:
-    """Raise a `CallError` instead of any exception of a user's function inside the `with` block."""
+    """Raise a `CallError` instead of an exception of a user's function inside the `with` block, unless it is a mistake."""
     try:
         yield
     except RouterError:
         raise
     except Exception as error:
+        if _is_mistake(error):
+            raise
         raise failure_of(error) from error
+
+
+def _is_mistake(error: Exception) -> bool:
+    """Return whether an exception is Python's own for a mistake in the code.
+
+    Exceptions of libraries derive from the same classes, but are defined elsewhere: `json.JSONDecodeError` is a
+    `ValueError` that a server's answer causes. A text that cannot be decoded is the server's fault too.
+    """
+    own = type(error).__module__ == "builtins" and not isinstance(error, UnicodeError)
+    return own and isinstance(error, _MISTAKES)
 
 
 def make_reply(answer: object) -> Reply:

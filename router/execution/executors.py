@@ -37,8 +37,9 @@ def as_executor(function: Function | AsyncFunction) -> FunctionExecutor | AsyncF
 
     A stream of `str` that is not empty is complete when it ends. A stream of `Chunk` must contain a finish reason.
 
-    Any exception of the function is a failure of the attempt. A `CallError` names its class itself. Another exception is
-    classified by its `status_code`, or by that of its `response`. Without a status it is transient.
+    An exception of the function is a failure of the attempt. A `CallError` names its class itself. Another exception is
+    classified by its message, its `status_code` and its `response`. Without a status it is transient. Python's own
+    exceptions for a mistake in the code, such as `KeyError` and `TypeError`, are raised as they are.
 
     Args:
         function: Returns a text or a reply. If `request.stream` is true, it may return an iterable of texts or chunks.

@@ -4,51 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from router.calls import CallRequest, Chunk, Reply
 from router.errors import CallError, InputError, RouterError
+from router.execution.adaptation import Adaptation
 from router.execution.answers import read_chunk, read_reply
+from router.execution.conversion import make_single_chunk
+from router.execution.endpoint import Endpoint
 from router.execution.failures import failure_of
 from router.execution.portal import Portal
+from router.execution.stream_end import StreamEnd
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-OPENAI_URL = "https://api.openai.com/v1"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
-    """Address of a model. It contains no key, only the name of an environment variable.
-
-    Attributes:
-        base_url: URL without `/chat/completions`.
-        key_env: Name of the environment variable with the key, read at every request. None if no key is needed.
-        model: Name of the model at the server. None: the router's name.
-        stream_usage: Whether to request the usage at the end of a stream. Some servers refuse the option.
-
-    >>> Endpoint(base_url="http://localhost:8000/v1", key_env=None, model="qwen3").model
-    'qwen3'
-    """
-
-    base_url: str = OPENAI_URL
-    key_env: str | None = "OPENAI_API_KEY"
-    model: str | None = None
-    stream_usage: bool = True
+# A request is sent again at most twice with other parameters: for the length of the answer, and for the usage.
+_MOST_ADAPTATIONS = 2
 
 
 class OpenAIExecutor:
     """Makes attempts through the SDK, whose own retries are off. Thread-safe. It pickles without its connections.
 
-    Each pair of endpoint and event loop has one client. It is created on first use and kept until `close` or `aclose`, or
-    until its loop has ended.
+    Each event loop has one client for each URL. It is created on first use and kept until `close` or `aclose`, or until its
+    loop has ended.
+
+    If a server refuses `max_tokens`, `max_completion_tokens` or `stream_options`, the request is sent again under the
+    parameter's other name, or without it. The endpoint remembers that, and the attempt reports it.
 
     Synchronous calls run on an event loop in a thread of the executor. A blocking read can have a timeout, but it can have
     neither a deadline nor another timeout once the answer has begun.
@@ -57,10 +44,10 @@ class OpenAIExecutor:
         endpoints: Address of each endpoint, by the name that requests use.
 
     Raises:
-        InputError: If the SDK is not installed.
+        InputError: If the SDK is not installed, or an endpoint is no `Endpoint`.
 
     >>> from router import Serving
-    >>> local = OpenAIExecutor({"gpt-4.1-mini": Endpoint(base_url="http://localhost:8000/v1", key_env=None)})
+    >>> local = OpenAIExecutor({"gpt-4.1-mini": Endpoint(base_url="http://localhost:8000/v1")})
     >>> serving = Serving(executor=local)  # for `Router.load(serving=serving)`
     """
 
@@ -72,10 +59,18 @@ class OpenAIExecutor:
             raise InputError(
                 "OpenAIExecutor needs the package 'openai'; pip install 'contextual-llm-router[openai]'"
             ) from error
+        if not isinstance(endpoints, Mapping) or not all(isinstance(value, Endpoint) for value in endpoints.values()):
+            raise InputError("OpenAIExecutor needs a mapping from names to Endpoint(...), one for each endpoint")
         self._endpoints = dict(endpoints)
+        self._adaptations: dict[tuple[str, str], Adaptation] = {}
         self._lock = threading.Lock()
         self._clients: dict[asyncio.AbstractEventLoop, dict[str, AsyncOpenAI]] = {}
         self._portal = Portal()
+
+    @property
+    def endpoints(self) -> Mapping[str, Endpoint]:
+        """The endpoints by name."""
+        return dict(self._endpoints)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._endpoints!r})"
@@ -109,11 +104,10 @@ class OpenAIExecutor:
     async def _answer(self, request: CallRequest) -> Reply:
         try:
             async with asyncio.timeout(request.timeout_s):
-                answer = await self._create(request)
+                return read_reply(await self._create(request))
         except Exception as error:  # noqa: BLE001 - whatever leaves the SDK, the attempt has failed
             # `from None`, because the SDK's error may contain the prompt and the key.
             raise _translate(error, request.timeout_s) from None
-        return read_reply(answer)
 
     async def _stream(self, request: CallRequest) -> AsyncGenerator[Chunk, None]:
         clock = asyncio.get_running_loop().time
@@ -134,9 +128,20 @@ class OpenAIExecutor:
     async def _chunks(self, request: CallRequest) -> AsyncGenerator[Chunk, None]:
         events: Any = await self._create(request)
         async with events:
+            if "json" in events.response.headers.get("content-type", ""):
+                # The server does not stream. Its whole answer is paid, so it is used.
+                yield make_single_chunk(_parse_answer(await events.response.aread()))
+                return
+            end, has_text, finished = StreamEnd(events.response), False, False
             async for event in events:
-                if (chunk := read_chunk(event)) is not None:
+                if (chunk := read_chunk(event, has_text=has_text)) is not None:
+                    # Anything but the usage and the end is content, such as a tool call.
+                    has_text = has_text or bool(chunk.text) or (chunk.finish_reason is None and chunk.usage is None)
+                    finished = finished or chunk.finish_reason is not None
                     yield chunk
+            # A marked end without any content is no answer.
+            if end.is_marked and has_text and not finished:
+                yield Chunk(text="", finish_reason="stop")
 
     def _iterate(self, request: CallRequest) -> Iterator[Chunk]:
         """Yield the chunks of an asynchronous stream to a synchronous caller."""
@@ -157,40 +162,62 @@ class OpenAIExecutor:
 
     async def _create(self, request: CallRequest) -> object:
         """Send the request and return the answer. For a stream the answer is not complete yet."""
-        from openai import Timeout
-
         endpoint = self._endpoints.get(request.endpoint)
         if endpoint is None:
             raise InputError(f"endpoint {request.endpoint!r} is unknown; known: {', '.join(self._endpoints)}")
-        options: dict[str, Any] = dict(request.options)
-        # The key goes into each request, because a client outlives a change of the environment variable.
-        options["extra_headers"] = {**(options.get("extra_headers") or {}), "Authorization": _authorization(endpoint)}
+        options: dict[str, object] = dict(request.options)
         if request.stream and endpoint.stream_usage:
             options.setdefault("stream_options", {"include_usage": True})
-        create: Any = self._client(request.endpoint, endpoint).chat.completions.create  # its overloads take no mappings
+        # The models of one endpoint may differ in what they take.
+        place, left = (request.endpoint, request.model), _MOST_ADAPTATIONS
+        while True:
+            adaptation = self._adaptations.get(place) or Adaptation.of(endpoint)
+            adapted = adaptation.apply(options, request.changes)
+            try:
+                return await self._send(request, endpoint, adapted)
+            except CallError as failure:
+                learned = adaptation.learn(failure, adapted)
+                if learned is None or left == 0:
+                    raise
+                # Another call may have learned the same meanwhile. The last one to write knows at least its own change.
+                self._adaptations[place], left = learned, left - 1
+
+    async def _send(self, request: CallRequest, endpoint: Endpoint, options: dict[str, Any]) -> object:
+        from openai import Omit, Timeout
+
+        # The key goes into each request, because a client outlives a change of the environment variable.
+        secrets = endpoint.key_headers()
+        headers = {"Authorization": Omit(), **endpoint.headers, **(options.get("extra_headers") or {}), **secrets}
+        if isinstance(options.get("response_format"), type):
+            options = {**options, "response_format": _make_response_format(options["response_format"])}
+        create: Any = self._client(endpoint).chat.completions.create  # its overloads take no mappings
         try:
             pending = create(
-                model=endpoint.model or request.model,
+                model=endpoint.name_of(request.model),
                 messages=request.messages,
                 stream=request.stream,
                 timeout=Timeout(request.timeout_s, connect=request.connect_timeout_s),
-                **options,
+                **{**options, "extra_headers": headers},
             )
         except TypeError as error:
             # The arguments do not fit the signature: nothing has been sent.
             raise InputError(f"options must be arguments of the SDK's chat.completions.create(): {error}") from error
-        answer: object = await pending
+        try:
+            answer: object = await pending
+        except Exception as error:  # noqa: BLE001 - whatever leaves the SDK, the attempt has failed
+            # `from None`, because the SDK's error may contain the prompt and the key.
+            raise _hide(_translate(error, request.timeout_s), secrets) from None
         return answer
 
-    def _client(self, name: str, endpoint: Endpoint) -> AsyncOpenAI:
+    def _client(self, endpoint: Endpoint) -> AsyncOpenAI:
         loop = asyncio.get_running_loop()
         with self._lock:
             for ended in [other for other in self._clients if other.is_closed()]:
                 del self._clients[ended]
             clients = self._clients.setdefault(loop, {})
-            if name not in clients:
-                clients[name] = _make_client(endpoint)
-            return clients[name]
+            if endpoint.base_url not in clients:
+                clients[endpoint.base_url] = _make_client(endpoint)
+            return clients[endpoint.base_url]
 
 
 def _make_client(endpoint: Endpoint) -> AsyncOpenAI:
@@ -199,23 +226,38 @@ def _make_client(endpoint: Endpoint) -> AsyncOpenAI:
     # The SDK reads the user's organization at OpenAI from the environment. No other server should receive it.
     elsewhere: dict[str, Any] = {"OpenAI-Organization": Omit(), "OpenAI-Project": Omit()}
     return AsyncOpenAI(
-        base_url=endpoint.base_url,
+        base_url=endpoint.url,
+        default_query=endpoint.query,
         api_key="read from the environment at every request",
         max_retries=0,
-        default_headers=None if endpoint.base_url == OPENAI_URL else elsewhere,
-        # The SDK's default client closes itself when it is dropped, on whatever loop is running then.
-        http_client=DefaultAsyncHttpxClient(),
+        default_headers=None if urlsplit(endpoint.url).hostname == "api.openai.com" else elsewhere,
+        # The SDK's default client closes itself when it is dropped, on whatever loop is running then. A redirect could carry
+        # the key to another host.
+        http_client=DefaultAsyncHttpxClient(follow_redirects=False),
     )
 
 
-def _authorization(endpoint: Endpoint) -> str:
-    if endpoint.key_env is None:
-        return "Bearer none"
-    key = os.environ.get(endpoint.key_env, "").strip()
-    # Other characters cannot stand in a header. httpx would raise an error that contains the key.
-    if not (key and key.isascii() and key.isprintable()):
-        raise CallError("auth", f"the environment variable {endpoint.key_env} holds no key")
-    return f"Bearer {key}"
+def _make_response_format(model: type) -> object:
+    """Return a pydantic model as a `response_format`, in the strict form that the SDK's own `parse` sends."""
+    from openai.lib._parsing._completions import type_to_response_format_param
+
+    return type_to_response_format_param(model)
+
+
+def _parse_answer(body: bytes) -> Reply:
+    from openai.types.chat import ChatCompletion
+
+    data = json.loads(body)
+    # Not validated, like every answer of the SDK.
+    return read_reply(ChatCompletion.construct(**data) if isinstance(data, dict) else data)
+
+
+def _hide(error: RouterError, secrets: Mapping[str, str]) -> RouterError:
+    """Remove the key from the server's text. Some servers repeat it."""
+    if isinstance(error, CallError) and error.detail:
+        for secret in secrets.values():
+            error.detail = error.detail.replace(secret.removeprefix("Bearer "), "***")
+    return error
 
 
 def _translate(error: Exception, within_s: float) -> RouterError:

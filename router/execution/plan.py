@@ -14,14 +14,15 @@ from router.errors import (
     CallError,
     DeadlineExceededError,
     NoModelAvailableError,
+    ServingError,
     StreamInterruptedError,
 )
 from router.execution.attempts import AttemptLog, PartialAnswer
 from router.execution.deadline import NO_TIME_S, Deadline
 from router.execution.policy import CallPolicy
-from router.execution.retry_budget import RetryBudget
+from router.execution.retry_budget import Retry, RetryBudget
 from router.execution.steps import Ask, Command, More, Outcome, Pause, Plan
-from router.execution.targets import Gate, TargetChooser
+from router.execution.targets import Gate, Later, TargetChooser
 from router.health.live import Attempt
 from router.types import FailureClass
 
@@ -47,7 +48,7 @@ def plan_call(
     Args:
         call: The request and its targets.
         live: Decides which endpoints are available now. Every attempt is reported to it exactly once.
-        budget: Limit of the extra attempts in flight, shared by all calls.
+        budget: Limit of the retries in flight, shared by all calls.
         policy: Time limits and numbers of attempts.
         clock: Seconds that never go back. It must be the clock of the live state.
         rng: Source of the random pauses.
@@ -56,98 +57,149 @@ def plan_call(
     Raises:
         InputError: If there is no target.
         NoCandidateError: If no target is able to serve the request. It names the reasons.
-        NoModelAvailableError: If all able targets are cooling down.
+        NoModelAvailableError: If all able targets are cooling down beyond the deadline.
         AllAttemptsFailedError: If every attempt that the policy allows failed.
         DeadlineExceededError: If the deadline passed.
         StreamInterruptedError: If a stream broke after its first chunk was given to the caller.
     """
-    run = _Run(call, live, policy, clock, rng, began_at)
+    run = _Run(call, live=live, budget=budget, policy=policy, clock=clock, rng=rng, began_at=began_at)
     with budget.call():
-        completion = yield from run.attempt(*run.begin_first())
+        completion = yield from run.attempt()
         while completion is None:
             run.check_may_continue()
-            with budget.extra_attempt() as granted:
-                if not granted:
-                    raise run.make_error("too many extra attempts are in flight") from run.failure
-                completion = yield from run.attempt(*(yield from run.begin_next()))
+            completion = yield from run.attempt()
         return completion
 
 
 class _Run:
-    """One call in progress.
-
-    Attributes:
-        failure: Failure of the last attempt. None before the first failure.
-    """
+    """One call in progress."""
 
     def __init__(
         self,
         call: Call,
+        *,
         live: Gate,
+        budget: RetryBudget,
         policy: CallPolicy,
         clock: Callable[[], float],
         rng: random.Random,
         began_at: float | None,
     ) -> None:
-        self._call, self._policy, self._clock, self._rng = call, policy, clock, rng
+        self._call, self._budget, self._policy, self._clock, self._rng = call, budget, policy, clock, rng
         self._deadline = Deadline(policy.deadline_s, began_at, clock)
         self._chooser = TargetChooser(call, live)
         self._log = AttemptLog(call.decision, clock)
-        self._backoff_s = 0.0
-        self.failure: CallError | None = None
+        self._failure: CallError | None = None
         self._kind: FailureClass | None = None
-
-    def begin_first(self) -> tuple[CallTarget, Attempt]:
-        """Begin an attempt at the best target that is available now."""
-        if self._deadline.left_s() <= 0:
-            raise self._out_of_time()
-        begun = self._chooser.begin()
-        if begun is None:
-            raise self._none_available()
-        return begun
+        self._waited_s = 0.0
+        self._retries = self._refusals = 0
+        self._retry: Retry | None = None
 
     def check_may_continue(self) -> None:
         """Raise the error that ends the call, unless another attempt is allowed after the last failure."""
         if self._deadline.left_s() <= 0:
-            raise self._out_of_time() from self.failure
+            raise self._out_of_time() from self._failure
         # A request that is too long for one model may fit into another one. Any other faulty request fails everywhere.
-        if self._kind == "cancelled" or (self._kind == "request" and not (self.failure and self.failure.too_long)):
-            raise self.make_error("another model would fail too") from self.failure
-        if len(self._log.records) >= self._policy.max_attempts:
-            raise self.make_error(f"max_attempts={self._policy.max_attempts} is reached") from self.failure
+        if self._kind == "cancelled" or (self._kind == "request" and not (self._failure and self._failure.too_long)):
+            raise self._make_error("another model would fail too") from self._failure
+        if len(self._log.records) - self._refusals >= self._policy.max_attempts:
+            raise self._make_error(f"max_attempts={self._policy.max_attempts} is reached") from self._failure
 
-    def begin_next(self) -> _Steps[tuple[CallTarget, Attempt]]:
-        """Begin an attempt at the next target at once. If there is only one target, begin it again after a pause."""
-        self._backoff_s = 0.0
-        begun = self._chooser.begin(self._chooser.untried())
-        if begun is None:
-            again, self._backoff_s = self._choose_retry()
-            yield Pause(seconds=self._backoff_s)
+    def attempt(self) -> _Steps[Completion | None]:
+        """Make one attempt, at the best endpoint that is available. Return None if it failed and nothing was given away."""
+        try:
+            target, attempt = yield from self._begin()
+            request = self._make_request(target)
+            answer = PartialAnswer(target, self._clock(), self._waited_s, request.changes)
+            with attempt:
+                within_s = request.first_token_timeout_s if request.stream else request.timeout_s
+                outcome = yield Ask(request=request, within_s=within_s)
+                if isinstance(outcome, Reply):
+                    return self._finish(answer, attempt, outcome)
+                if isinstance(outcome, Chunk):
+                    self._release_retry()
+                    return (yield from self._read_stream(answer, attempt, outcome))
+                self._fail(answer, attempt, outcome or CallError("transient", "the stream ended before its first chunk"))
+                return None
+        finally:
+            self._release_retry()
+
+    def _begin(self) -> _Steps[tuple[CallTarget, Attempt]]:
+        """Begin an attempt: at an untried endpoint if one is available, else at one that failed before, or wait for one."""
+        self._waited_s = 0.0
+        if self._deadline.left_s() <= 0:
+            raise self._out_of_time()
+        while (begun := self._chooser.begin(self._chooser.untried())) is None:
+            later, wait_s = self._choose_later()
+            yield Pause(seconds=wait_s)
+            self._waited_s += wait_s
             if self._deadline.left_s() <= 0:
-                raise self._out_of_time() from self.failure
-            begun = self._chooser.begin([again])
-        if begun is None:
-            raise self.make_error("the endpoint is cooling down") from self.failure
+                raise self._out_of_time() from self._failure
+            # During the pause an endpoint that was never asked may have become free. It comes before a retry.
+            begun = self._chooser.begin(self._chooser.untried())
+            if begun is None and later.failures:
+                begun = self._begin_retry(later)
+            if begun is not None:
+                break
         return begun
 
-    def attempt(self, target: CallTarget, attempt: Attempt) -> _Steps[Completion | None]:
-        """Make one attempt. Return None if it failed before the caller received anything."""
-        answer = PartialAnswer(target, self._clock(), self._backoff_s)
-        with attempt:
-            outcome = yield self._make_ask(target)
-            if isinstance(outcome, Reply):
-                attempt.succeed(output_tokens=outcome.usage.output_tokens)
-                answer.add(outcome)
-                return self._log.complete(answer, raw=outcome.raw)
-            if isinstance(outcome, Chunk):
-                return (yield from self._read_stream(answer, attempt, outcome))
-            self._fail(answer, attempt, outcome or CallError("transient", "the stream ended before its first chunk"))
-            return None
+    def _choose_later(self) -> tuple[Later, float]:
+        """Return the endpoint to ask after a pause, and the seconds of the pause."""
+        policy, left_s, now = self._policy, self._deadline.left_s(), self._clock()
+        # Full jitter: the pause is drawn from the whole range, which spreads the retries of many callers.
+        backoff_s = self._rng.uniform(0, min(policy.backoff_max_s, policy.backoff_s * 2.0**self._retries))
+        waits = []
+        for later in self._chooser.find_later():
+            # Nobody knows when another call's probe ends, so the plan looks again after a while.
+            wait_s = policy.backoff_s if later.at is None else max(0.0, later.at - now + NO_TIME_S)
+            waits.append((later, max(wait_s, backoff_s) if later.failures else wait_s))
+        if not waits:
+            raise self._none_left("there is no other endpoint")
+        in_time = [pair for pair in waits if pair[1] < left_s]
+        if not in_time:
+            raise self._none_left("no endpoint is available again before the deadline")
+        if all(later.at != -math.inf for later, _ in waits):
+            # All cool down: wait for the first that returns. One that failed more often in this call comes later.
+            return min(in_time, key=lambda pair: (max(pair[0].failures, 1), pair[1]))
+        # Of the endpoints that failed, only the best is asked again. Otherwise the others would use up its attempts while it
+        # rests, and a call could fail that the best alone would have answered.
+        tried = [pair for pair in in_time if pair[0].failures]
+        untried = [pair for pair in in_time if not pair[0].failures]
+        return min([*tried[:1], *untried], key=lambda pair: pair[1])
 
-    def make_error(self, why_no_other: str) -> AllAttemptsFailedError:
-        """Return the error that ends a call after failures."""
-        details = f"{self._log.describe()}; no other attempt is made: {why_no_other}"
-        return AllAttemptsFailedError(f"every attempt failed ({details})", self._log.records)
+    def _begin_retry(self, later: Later) -> tuple[CallTarget, Attempt] | None:
+        """Begin another attempt at an endpoint that failed in this call. None if other calls have blocked it again."""
+        # After a rate limit the server itself has said when to come back. That is no retry of a failing endpoint.
+        if later.kind != "rate_limit":
+            self._retry = self._budget.take()
+            if self._retry is None:
+                raise self._make_error("too many retries are in flight") from self._failure
+        begun = self._chooser.begin([later.target])
+        if begun is not None:
+            self._retries += 1
+            return begun
+        self._release_retry()
+        if later.target.name not in self._chooser.find_blocked():
+            raise self._make_error("the user's own rate limit is reached") from self._failure
+        return None
+
+    def _release_retry(self) -> None:
+        # An open stream is no retry any more: the endpoint works.
+        if self._retry is not None:
+            self._retry.release()
+
+    def _finish(self, answer: PartialAnswer, attempt: Attempt, reply: Reply) -> Completion | None:
+        """Return the completion. None if the caller does not accept the reply."""
+        attempt.succeed(output_tokens=reply.usage.output_tokens)
+        answer.add(reply)
+        if self._call.accept is None or self._call.accept(reply):
+            return self._log.complete(answer, raw=reply.raw)
+        # The endpoint did its work, so its health does not suffer, but the attempt is paid and counts.
+        self._failure = CallError("unable", "the answer was not accepted")
+        self._kind = self._failure.kind
+        self._chooser.fail(answer.target, self._kind, self._failure)
+        self._log.add_failure(answer, self._kind, str(self._failure))
+        return None
 
     def _read_stream(self, answer: PartialAnswer, attempt: Attempt, first: Chunk) -> _Steps[Completion]:
         """Give a stream to the caller up to its end."""
@@ -171,16 +223,16 @@ class _Run:
         )
         self._fail(answer, attempt, failure)
         # No fallback here: the caller already has a part of this answer.
-        message = f"the stream of {answer.target.endpoint} broke after {len(answer.texts)} chunks: {failure}; ask again"
+        message = f"the stream of {answer.target.name} broke after {len(answer.texts)} chunks: {failure}; ask again"
         raise StreamInterruptedError(message, partial_text=answer.text, attempts=self._log.records) from failure
 
-    def _make_ask(self, target: CallTarget) -> Ask:
+    def _make_request(self, target: CallTarget) -> CallRequest:
         call, policy = self._call, self._policy
         timeout_s = max(self._deadline.left_s(), NO_TIME_S)
         # Leave time for a fallback, if there is one and the policy allows it.
         if not call.stream and len(self._log.records) + 1 < policy.max_attempts and self._chooser.untried():
             timeout_s = min(timeout_s, policy.answer_s)
-        request = CallRequest(
+        return CallRequest(
             model=target.model,
             endpoint=target.endpoint,
             messages=call.messages,
@@ -191,42 +243,35 @@ class _Run:
             first_token_timeout_s=min(policy.first_token_s, timeout_s),
             chunk_timeout_s=min(policy.chunk_s, timeout_s),
         )
-        return Ask(request=request, within_s=request.first_token_timeout_s if call.stream else timeout_s)
-
-    def _choose_retry(self) -> tuple[CallTarget, float]:
-        """Return the only target that was asked, as there is no other one, and the seconds to wait before it."""
-        if len(self._chooser.tried) > 1 or self._kind not in ("transient", "rate_limit"):
-            raise self.make_error("there is no other endpoint") from self.failure
-        again = self._chooser.first_tried()
-        # Full jitter: the pause is drawn from the whole range, which spreads the retries of many callers.
-        most_s = min(self._policy.backoff_max_s, self._policy.backoff_s * 2.0 ** (len(self._log.records) - 1))
-        wait_s = self._rng.uniform(0, most_s)
-        blocked = self._chooser.find_blocked([again.endpoint])
-        if again.endpoint in blocked:
-            retry_at = blocked[again.endpoint]
-            wait_s = math.inf if retry_at is None else max(wait_s, retry_at - self._clock() + NO_TIME_S)
-        if wait_s >= self._deadline.left_s():
-            raise self.make_error("the endpoint is not available again before the deadline") from self.failure
-        return again, wait_s
 
     def _fail(self, answer: PartialAnswer, attempt: Attempt, failure: CallError) -> None:
         # A timeout at the deadline is not the endpoint's failure: it had only the rest of the time.
         cut_short = failure.kind == "transient" and failure.status is None and self._deadline.left_s() <= 0
-        self.failure, self._kind = failure, "cancelled" if cut_short else failure.kind
-        attempt.fail(self._kind, retry_after_s=failure.retry_after_s)
+        self._failure, self._kind = failure, "cancelled" if cut_short else failure.kind
+        attempt.fail(self._kind, retry_after_s=failure.retry_after_s, context_limit=failure.context_limit)
         self._log.add_failure(answer, self._kind, str(failure))
-        if failure.too_long:
-            self._chooser.exclude_smaller(answer.target)
+        self._chooser.fail(answer.target, self._kind, failure)
+        # A refusal does no work and is not asked for again, so it leaves room for a model that can answer.
+        self._refusals += self._kind in ("auth", "unable")
 
-    def _out_of_time(self) -> DeadlineExceededError:
-        attempts = self._log.describe()
-        message = f"no answer within the deadline of {self._policy.deadline_s:g} s ({attempts}); allow more time"
-        return DeadlineExceededError(message, self._log.records)
+    def _make_error(self, why_no_other: str) -> AllAttemptsFailedError:
+        """Return the error that ends a call after failures."""
+        details = f"{self._log.describe()}; no other attempt is made: {why_no_other}"
+        return AllAttemptsFailedError(f"every attempt failed ({details})", self._log.records, failure=self._failure)
 
-    def _none_available(self) -> NoModelAvailableError:
-        endpoints = self._chooser.endpoints
-        known = [at for at in self._chooser.find_blocked(endpoints).values() if at is not None]
+    def _none_left(self, why_no_other: str) -> ServingError:
+        """Return the error that ends a call if no endpoint is left to ask or to wait for."""
+        if self._log.records:
+            error: ServingError = self._make_error(why_no_other)
+            error.__cause__ = self._failure
+            return error
+        known = [at for at in self._chooser.find_blocked().values() if at is not None]
         retry_at = min(known, default=None)
         when = "" if retry_at is None else f"; the first is available again in {max(0.0, retry_at - self._clock()):.1f} s"
-        message = f"every endpoint that could serve the call is cooling down ({', '.join(endpoints)}){when}"
+        message = f"every endpoint that could serve the call is cooling down ({', '.join(self._chooser.names)}){when}"
         return NoModelAvailableError(message, retry_at=retry_at)
+
+    def _out_of_time(self) -> DeadlineExceededError:
+        attempts = self._log.describe() or "no endpoint was available"
+        message = f"no answer within the deadline of {self._policy.deadline_s:g} s ({attempts}); allow more time"
+        return DeadlineExceededError(message, self._log.records)

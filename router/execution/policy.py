@@ -20,8 +20,10 @@ class CallPolicy:
         answer_s: Seconds for a whole answer, not a stream, while another endpoint could still be asked. Without this limit a
             model that never answers would use up the deadline. As that is not counted as its failure, it would be asked
             again next time.
-        max_attempts: Largest number of attempts, over retries and fallbacks, ≥ 1.
-        extra_attempts: Largest number of attempts in flight, over all calls, beyond each call's first, ≥ 0.
+        max_attempts: Largest number of attempts, over retries and fallbacks, ≥ 1. Refusals that do no work do not count:
+            a wrong key, an unknown model, a parameter or prompt that the model does not take. Each endpoint refuses once.
+        extra_attempts: Largest number of retries in flight, over all calls, ≥ 0. A retry asks an endpoint again that has
+            failed in the same call. The first request to another endpoint is none.
         extra_attempts_share: The same limit as a share of the calls in flight, ≥ 0. The larger limit applies.
         backoff_s: Longest pause before the first retry of the same endpoint. The pause is random, and its upper bound
             doubles with each further retry.

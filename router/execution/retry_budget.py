@@ -1,4 +1,4 @@
-"""Count calls and extra attempts in flight and decide whether one more extra attempt may begin."""
+"""Count calls and retries in flight and decide whether one more retry may begin."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from router.execution.policy import CallPolicy
 
 
 class RetryBudget:
-    """Limits the attempts beyond each call's first, so that an outage is not answered by a storm of retries. Thread-safe.
+    """Limits the retries of failing endpoints, so that an outage is not answered by a storm of retries. Thread-safe.
+
+    The first request of a call to another endpoint is no retry: a healthy model takes over however many calls need it.
 
     Args:
         policy: Its `extra_attempts` and `extra_attempts_share` are used.
@@ -21,7 +23,7 @@ class RetryBudget:
         self._least, self._share = policy.extra_attempts, policy.extra_attempts_share
         # Reentrant: the garbage collector may end an abandoned stream while this thread holds the lock.
         self._lock = threading.RLock()
-        self._calls = self._extra = 0
+        self._calls = self._retries = 0
 
     @contextmanager
     def call(self) -> Iterator[None]:
@@ -34,15 +36,28 @@ class RetryBudget:
             with self._lock:
                 self._calls -= 1
 
-    @contextmanager
-    def extra_attempt(self) -> Iterator[bool]:
-        """Give whether one more attempt may begin, and count it as in flight inside the `with` block if so."""
+    def take(self) -> Retry | None:
+        """Return one more retry, counted as in flight until it is released. None if there are too many."""
         with self._lock:
-            # The minimum lets a quiet process retry too: a share of one or two calls would be no attempt at all.
-            granted = self._extra < max(self._least, math.floor(self._share * self._calls))
-            self._extra += granted
-        try:
-            yield granted
-        finally:
-            with self._lock:
-                self._extra -= granted
+            # The minimum lets a quiet process retry too: a share of one or two calls would be no retry at all.
+            if self._retries >= max(self._least, math.floor(self._share * self._calls)):
+                return None
+            self._retries += 1
+            return Retry(self)
+
+    def _give_back(self) -> None:
+        with self._lock:
+            self._retries -= 1
+
+
+class Retry:
+    """A retry in flight, until it is released."""
+
+    def __init__(self, budget: RetryBudget) -> None:
+        self._budget: RetryBudget | None = budget
+
+    def release(self) -> None:
+        """Stop counting it. A second release does nothing."""
+        budget, self._budget = self._budget, None
+        if budget is not None:
+            budget._give_back()

@@ -36,6 +36,7 @@ class EndpointHealth:
         s_per_token: Estimated seconds per output token, at the last sample. None before the first sample.
         latencies: Seconds of all answers, whatever their length. It can be merged with those of other endpoints.
         penalty_s: Lower bound of the load after a failure. 0 without a recent one.
+        context_limit: Tokens that the endpoint accepts, as it said itself. None if it never did.
     """
 
     name: str
@@ -49,6 +50,7 @@ class EndpointHealth:
     s_per_token: float | None
     latencies: LogHistogram = field(repr=False)
     penalty_s: float
+    context_limit: int | None = None
 
     @property
     def p50_s(self) -> float | None:
@@ -85,6 +87,7 @@ class EndpointState:
         "_policy",
         "_weight",
         "breaker",
+        "context_limit",
         "inflight",
         "latency",
         "name",
@@ -96,6 +99,7 @@ class EndpointState:
         self._failures: dict[FailureClass, int] = dict.fromkeys(FAILURE_CLASSES, 0)
         self.latency, self._latencies = LatencyEstimate(), LogHistogram()
         self._penalty_s = self._penalised_at = 0.0
+        self.context_limit: int | None = None
 
     def is_being_tried(self) -> bool:
         """Return whether the request that will give the first sample is in flight."""
@@ -179,4 +183,5 @@ class EndpointState:
             s_per_token=None if pace is None else pace.per_token_s,
             latencies=self._latencies.copy(),
             penalty_s=self.penalty_s(now),
+            context_limit=self.context_limit,
         )

@@ -75,13 +75,14 @@ class Attempt:
                 )
                 live._update_pace_summary()
 
-    def fail(self, kind: FailureClass, *, retry_after_s: float | None = None) -> None:
+    def fail(self, kind: FailureClass, *, retry_after_s: float | None = None, context_limit: int | None = None) -> None:
         """Report a failure. A refused key or an unknown model is also logged as an error.
 
         Args:
             kind: Class of the failure.
             retry_after_s: Wait that the server asked for, obeyed for a `rate_limit`. Any value that is not positive and
                 finite is ignored.
+            context_limit: Tokens that the endpoint accepts, as it said itself. It is remembered. None if it did not.
 
         Raises:
             InputError: If the class is unknown. Nothing is reported then.
@@ -93,9 +94,13 @@ class Attempt:
             if not self._close():
                 return
             endpoint.failed(self._admission, kind, live._clock(), live._pace_summary, retry_after_s=retry_after_s)
+            if context_limit is not None and context_limit > 0:
+                endpoint.context_limit = live._context_limits[endpoint.name] = context_limit
         # Outside the lock, because a log handler may be slow.
         if kind == "auth":
-            _log.error("endpoint %s refused the key or has no such model: check its configuration", endpoint.name)
+            _log.error(
+                "endpoint %s refused the key, has no credit or has no such model: check its configuration", endpoint.name
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -147,6 +152,8 @@ class LiveState:
         # Reentrant: the garbage collector may close an abandoned stream, which then reports, while this thread has the lock.
         self._lock = threading.RLock()
         self._pace_summary = summarize_paces((), policy)
+        # Kept together too, because every decision asks for them and there are usually none.
+        self._context_limits: dict[str, int] = {}
         self._endpoints = {
             name: EndpointState(name, weight, policy, CircuitBreaker(policy, rng, may_trip=len(weights) > 1))
             for name, weight in weights.items()
@@ -172,6 +179,10 @@ class LiveState:
         """Return the number of requests in flight, ≥ 0."""
         # No lock: reading one integer is atomic in CPython.
         return self._find(name).inflight
+
+    def context_limits(self) -> Mapping[str, int]:
+        """Return the tokens that endpoints accept, for those that said so themselves."""
+        return dict(self._context_limits)
 
     def weight(self, name: str) -> float:
         """Return the capacity at this moment, > 0. It is less than the given one during a slow start."""

@@ -76,8 +76,9 @@ class HealthPolicy:
         for name in (field.name for field in fields(self)):
             value = getattr(self, name)
             # Written as one chain so that NaN, which is neither above nor below anything, is refused too.
-            if not (0 < value < math.inf or (value == 0 and name in _MAY_BE_ZERO)):
-                raise InputError(f"{name} must be positive and finite, got {value!r}")
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not (is_number and (0 < value < math.inf or (value == 0 and name in _MAY_BE_ZERO))):
+                raise InputError(f"{name} must be a number, positive and finite, got {value!r}")
             # A jitter of 1 could shorten a cooldown to nothing.
             if name.endswith("_share") and (value > 1 or (name == "jitter_share" and value == 1)):
                 raise InputError(f"{name} must be a share, at most 1 (jitter_share: less than 1), got {value!r}")

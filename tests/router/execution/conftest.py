@@ -22,4 +22,5 @@ def shared_lab() -> Iterator[Lab]:
 def lab(shared_lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Lab:
     monkeypatch.setenv("TEST_KEY", KEY)
     shared_lab.server.asked.clear()
+    shared_lab.server.paths.clear()
     return shared_lab

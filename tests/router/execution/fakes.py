@@ -14,6 +14,7 @@ from router.execution.retry_budget import RetryBudget
 from router.execution.steps import Plan
 from router.health.endpoint import EndpointHealth
 from router.health.live import LiveState
+from router.health.policy import HealthPolicy
 from tests.router.fakes import score
 from tests.router.health.fakes import FakeClock, seeded
 from tests.router.simulated_loop import SimulatedLoop, run_simulated
@@ -70,11 +71,16 @@ class FakeEndpoints:
     """Endpoints of models with the same names, with live state, a retry budget and a clock."""
 
     def __init__(
-        self, *names: str, policy: CallPolicy | None = None, clock: SimulatedClock | RealClock | None = None
+        self,
+        *names: str,
+        policy: CallPolicy | None = None,
+        health: HealthPolicy | None = None,
+        clock: SimulatedClock | RealClock | None = None,
     ) -> None:
         self.clock: Any = clock or SleepyClock()
         self.policy = policy or CallPolicy()
-        self.live = LiveState(dict.fromkeys(names, 1.0), clock=self.clock, rng=seeded())
+        weights, health = dict.fromkeys(names, 1.0), health or HealthPolicy()
+        self.live = LiveState(weights, policy=health, clock=self.clock, rng=seeded())
         self.budget = RetryBudget(self.policy)
         self.targets = [CallTarget(model=name, endpoint=name) for name in names]
 
@@ -101,9 +107,9 @@ class FakeEndpoints:
         return {kind: n for kind, n in self.health(name).failures.items() if n}
 
     def at_rest(self) -> bool:
-        """Whether nothing is in flight any more: no request, no call and no extra attempt."""
+        """Whether nothing is in flight any more: no request, no call and no retry."""
         inflight = [health.inflight for health in self.live.snapshot().values()]
-        return not any(inflight) and (self.budget._calls, self.budget._extra) == (0, 0)
+        return not any(inflight) and (self.budget._calls, self.budget._retries) == (0, 0)
 
 
 def decision(models: Sequence[str]) -> RoutingDecision:

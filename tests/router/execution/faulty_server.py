@@ -1,5 +1,6 @@
 """A server on the loopback address that speaks OpenAI's protocol, with the fault that the path of a request names."""
 
+import gzip
 import json
 import threading
 from collections.abc import Callable, Mapping
@@ -18,10 +19,14 @@ class FaultyServer:
 
     Attributes:
         asked: The fault, body and headers (lower case) of each request, in order.
+        paths: The path and query of each request, in order.
+        redirect_to: The URL to which the fault "redirect" sends its clients.
     """
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, dict[str, Any], Mapping[str, str]]] = []
+        self.paths: list[str] = []
+        self.redirect_to = ""
         self.stopping = threading.Event()
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.owner = self
@@ -67,6 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
         fault = self.path.split("/")[1]
         self.body = body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         headers = {name.lower(): value for name, value in self.headers.items()}
+        self.server.owner.paths.append(self.path)
         self.server.owner.asked.append((fault, body, headers))
         if fault in STATUSES:
             status, extra_headers, error = STATUSES[fault]
@@ -136,12 +142,15 @@ LENGTH_ERROR = {
     "code": "context_length_exceeded",
 }
 
+EMPTY_ERROR = {"message": "Invalid 'messages': empty array.", "code": "empty_array", "param": "messages"}
+
 # By fault: status, headers, error object.
 STATUSES: Mapping[str, tuple[int, Mapping[str, str], Mapping[str, object]]] = {
     "429": (429, {}, {"message": "slow down", "code": "rate_limit_exceeded"}),
     "429-retry-after": (429, {"Retry-After": "7"}, {"message": "slow down"}),
     "429-quota": (429, {}, {"message": "pay first", "code": "insufficient_quota"}),
     "400": (400, {}, SECRET_ERROR),
+    "400-messages": (400, {}, EMPTY_ERROR),
     "400-context": (400, {}, LENGTH_ERROR),
     "401": (401, {}, SECRET_ERROR),
     "404": (404, {}, {"message": "no such model", "code": "model_not_found"}),
@@ -190,6 +199,10 @@ def drip_events(*events: object) -> Act:
     return act
 
 
+def redirect(handler: _Handler) -> None:
+    handler.send_body(b"", "text/plain", 307, {"Location": handler.server.owner.redirect_to})
+
+
 def send_html(handler: _Handler) -> None:
     handler.send_body(b"<html><body>Welcome to the proxy</body></html>", "text/html")
 
@@ -202,11 +215,63 @@ def send_bad_json(handler: _Handler) -> None:
     handler.send_body(b'{"id": "1", "choices": [{', "application/json")
 
 
+def refuse(param: str, message: str, code: str = "unsupported_parameter") -> Act:
+    """Refuse requests that have this parameter, and answer the others."""
+
+    def act(handler: _Handler) -> None:
+        if param in handler.body:
+            error = {"message": message, "type": "invalid_request_error", "param": param, "code": code}
+            handler.send_json({"error": error}, 400)
+        else:
+            (STREAMED if handler.body.get("stream") else WHOLE)["ok"](handler)
+
+    return act
+
+
+def refuse_both_lengths(handler: _Handler) -> None:
+    name = "max_tokens" if "max_tokens" in handler.body else "max_completion_tokens"
+    refuse(name, f"Unsupported parameter: '{name}' is not supported with this model.")(handler)
+
+
+def send_stream(*lines: str, end: str = "\n\n", compress: bool = False) -> Act:
+    """Send these data lines as one body of server-sent events."""
+
+    def act(handler: _Handler) -> None:
+        body = "".join(f"data: {line}{end}" for line in lines).encode()
+        headers = {"Content-Encoding": "gzip"} if compress else {}
+        handler.send_body(gzip.compress(body) if compress else body, "text/event-stream", headers=headers)
+
+    return act
+
+
+# Servers that do not take a parameter under one of its names. The words are those of OpenAI, Mistral and older proxies.
+PICKY: Mapping[str, Act] = {
+    "no-max-tokens": refuse(
+        "max_tokens",
+        "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+    ),
+    "no-max-completion-tokens": refuse(
+        "max_completion_tokens", "Unrecognized request argument supplied: max_completion_tokens", "unknown_parameter"
+    ),
+    "no-length": refuse_both_lengths,
+    "max-tokens-too-large": refuse(
+        "max_tokens",
+        "max_tokens is too large: 100000. This model supports at most 16384 completion tokens.",
+        "invalid_value",
+    ),
+    "no-stream-options": refuse(
+        "stream_options", "Unrecognized request argument supplied: stream_options", "unknown_parameter"
+    ),
+    "no-temperature": refuse("temperature", "Unsupported value: 'temperature' does not support 0.2 with this model."),
+}
 # "scripted" answers with the `answer` in the request.
 WHOLE: Mapping[str, Act] = {
+    **PICKY,
+    **{fault: lambda handler: handler.send_json(completion()) for fault in ("no-end", "gzip", "crlf", "done-only", "json")},
     "ok": lambda handler: handler.send_json(completion()),
     "drop": _Handler.drop,
     "html": send_html,
+    "redirect": redirect,
     "empty": send_empty,
     "bad-json": send_bad_json,
     "stall": _Handler.stall,
@@ -221,9 +286,16 @@ WHOLE: Mapping[str, Act] = {
     "scripted": lambda handler: handler.send_body(handler.body["answer"].encode(), "application/json"),
 }
 STREAMED: Mapping[str, Act] = {
+    **PICKY,
+    "no-end": lambda handler: handler.send_events(ROLE, HALF),
+    "gzip": send_stream(json.dumps(ROLE), json.dumps(HALF), "[DONE]", compress=True),
+    "crlf": send_stream(json.dumps(ROLE), json.dumps(HALF), "[DONE]", end="\r\n\r\n"),
+    "done-only": send_stream("[DONE]"),
+    "json": lambda handler: handler.send_json(completion()),
     "ok": lambda handler: handler.send_events(ROLE, HALF, REST, TOTALS, "[DONE]"),
     "drop": _Handler.drop,
     "html": send_html,
+    "redirect": redirect,
     "empty": send_empty,
     "bad-json": lambda handler: handler.send_events('{"id": "1", "choices": [{', "[DONE]"),
     "stall": _Handler.stall,

@@ -13,7 +13,8 @@ from router.errors import (
     ServingError,
 )
 from router.execution.async_driver import acomplete, astream
-from router.execution.openai import Endpoint, OpenAIExecutor
+from router.execution.endpoint import Endpoint
+from router.execution.openai import OpenAIExecutor
 from router.execution.policy import CallPolicy
 from router.execution.steps import Plan
 from router.execution.sync_driver import complete, stream
@@ -57,8 +58,8 @@ class Lab:
 
         async def make_clients() -> None:
             """Make them before the tests: it takes long, and some tests have short times."""
-            for name, endpoint in endpoints.items():
-                self.executor._client(name, endpoint)
+            for endpoint in endpoints.values():
+                self.executor._client(endpoint)
 
         self.executor._portal.run(make_clients())
         runner.run(make_clients())
@@ -129,6 +130,9 @@ class Caller:
         slow = faults[0].startswith(("stall", "drip")) and not real_time
         self._in_use = ImpatientExecutor(self.executor, faults[0]) if slow else self.executor
         self.endpoints = FakeEndpoints(*faults, policy=policy, clock=RealClock() if real_time else None)
+        # With a clock that stands still, a pause of real seconds would never end.
+        self._sleep: Any = time.sleep if real_time else self.endpoints.clock.sleep
+        self._asleep: Any = asyncio.sleep if real_time else self.endpoints.clock.asleep
 
     def ask(self, *targets: CallTarget, **call: Any) -> Result:
         texts: list[str] = []
@@ -146,17 +150,17 @@ class Caller:
 
     def _run(self, plan: Plan, texts: list[str]) -> Completion:
         if self.way == "sync":
-            return complete(plan, self._in_use)
+            return complete(plan, self._in_use, sleep=self._sleep)
         if self.way == "stream":
-            with stream(plan, self._in_use) as chunks:
+            with stream(plan, self._in_use, sleep=self._sleep) as chunks:
                 texts.extend(chunk.text for chunk in chunks)
             return chunks.completion
         return self.lab.runner.run(self._arun(plan, texts))
 
     async def _arun(self, plan: Plan, texts: list[str]) -> Completion:
         if self.way == "async":
-            return await acomplete(plan, self._in_use)
-        async with await astream(plan, self._in_use) as chunks:
+            return await acomplete(plan, self._in_use, sleep=self._asleep)
+        async with await astream(plan, self._in_use, sleep=self._asleep) as chunks:
             async for chunk in chunks:
                 texts.append(chunk.text)
         return chunks.completion

@@ -26,7 +26,10 @@ REFUSED = CallError("auth", "AuthenticationError 401", status=401)
 BAD = CallError("request", "BadRequestError 400", status=400)
 
 
-TOO_LONG = CallError("request", "BadRequestError 400", status=400, too_long=True)
+UNABLE = CallError("unable", "BadRequestError 400", status=400)
+
+
+TOO_LONG = CallError("unable", "BadRequestError 400", status=400, too_long=True)
 
 
 LATE = CallError("transient", "nothing came within 30 s")

@@ -65,9 +65,11 @@ def test_when_every_attempt_fails_the_error_lists_them_and_chains_the_last(way: 
     endpoints = FakeEndpoints("a", "b")
     with pytest.raises(AllAttemptsFailedError) as failed:
         way(endpoints, FakeExecutor({"a": [DOWN], "b": [REFUSED]}))
-    assert [record.failure for record in failed.value.attempts] == ["transient", "auth"]
+    # The refused key does no work and does not count: three attempts remain for the other endpoint.
+    assert [record.failure for record in failed.value.attempts] == ["transient", "auth", "transient", "transient"]
     assert isinstance(failed.value.__cause__, CallError)
-    assert failed.value.__cause__.status == 401
+    assert failed.value.failure is failed.value.__cause__
+    assert failed.value.status == 503
     assert endpoints.at_rest()
 
 

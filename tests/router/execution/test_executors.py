@@ -1,6 +1,7 @@
 """Functions as executors."""
 
 import asyncio
+import json
 import threading
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
@@ -55,7 +56,8 @@ class HttpError(Exception):
     [
         (HttpError(503), "transient", "HttpError 503"),
         (HttpError(401), "auth", "HttpError 401"),
-        (KeyError(PROMPT), "transient", "KeyError"),
+        (json.JSONDecodeError(PROMPT, "", 0), "transient", "JSONDecodeError"),
+        (ConnectionResetError(PROMPT), "transient", "ConnectionResetError"),
         (TimeoutError(), "transient", "TimeoutError"),
         (CallError("rate_limit", "slow down"), "rate_limit", "slow down"),
     ],
@@ -70,6 +72,48 @@ def test_an_exception_of_a_function_is_a_failure_classified_by_its_status(
 
     completion = way(FakeEndpoints("a", "b"), as_executor(function))
     assert [(record.failure, record.error) for record in completion.attempts] == [(kind, message), (None, "")]
+
+
+MISTAKES = [
+    KeyError("a"),
+    IndexError(),
+    TypeError("a"),
+    ValueError("a"),
+    AttributeError("a"),
+    ZeroDivisionError(),
+    AssertionError(),
+]
+
+
+@in_every_way
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: type(mistake).__name__)
+def test_a_mistake_in_a_function_surfaces_as_it_is_and_no_other_endpoint_is_asked(way: Way, mistake: Exception) -> None:
+    endpoints, asked = FakeEndpoints("a", "b"), []
+
+    def function(request: CallRequest) -> str:
+        asked.append(request.endpoint)
+        raise mistake
+
+    with pytest.raises(type(mistake)) as raised:
+        way(endpoints, as_executor(function))
+    assert raised.value is mistake
+    assert "function" in [entry.name for entry in raised.traceback]
+    assert asked == ["a"]
+    assert endpoints.failures("a") == {"cancelled": 1}
+    assert endpoints.at_rest()
+
+
+@streaming
+def test_a_mistake_after_the_first_chunk_surfaces_too(way: Way) -> None:
+    def function(request: CallRequest) -> Iterator[str]:
+        yield "half"
+        raise KeyError("a")
+
+    endpoints = FakeEndpoints("a", "b")
+    with pytest.raises(KeyError):
+        way(endpoints, as_executor(function))
+    assert endpoints.failures("a") == {"cancelled": 1}
+    assert endpoints.at_rest()
 
 
 def test_an_exception_in_a_stream_of_a_function_is_a_failure_too() -> None:

@@ -8,7 +8,8 @@ from router.errors import (
     DeadlineExceededError,
     StreamInterruptedError,
 )
-from router.execution.openai import Endpoint, OpenAIExecutor
+from router.execution.endpoint import Endpoint
+from router.execution.openai import OpenAIExecutor
 from router.execution.policy import CallPolicy
 from router.types import FailureClass
 from tests.router.execution.faulty_server import ANSWER, PARTIAL
@@ -35,6 +36,8 @@ FALLS_BACK: dict[str, FailureClass] = {
     "429-quota": "auth",
     "401": "auth",
     "404": "auth",
+    "redirect": "auth",
+    "400": "unable",
     "500": "transient",
     "529": "transient",
     "drop": "transient",
@@ -65,7 +68,7 @@ def test_a_fault_before_the_first_chunk_falls_back(lab: Lab, way: str, fault: st
 
 
 @streaming
-@pytest.mark.parametrize("fault", [*BREAKS_LATE, "no-finish-reason"])
+@pytest.mark.parametrize("fault", [*BREAKS_LATE, "no-end"])
 def test_a_fault_after_the_first_chunk_interrupts_a_stream(lab: Lab, way: str, fault: str) -> None:
     caller = Caller(lab, way, fault, "ok")
     result = caller.ask()
@@ -94,13 +97,42 @@ def test_a_whole_answer_is_whole_without_a_finish_reason(lab: Lab, way: str) -> 
 
 
 @in_every_way
-def test_a_bad_request_is_not_sent_to_another_endpoint(lab: Lab, way: str) -> None:
-    caller = Caller(lab, way, "400", "ok")
+def test_a_malformed_request_is_not_sent_to_another_endpoint_and_the_servers_words_are_in_the_error(
+    lab: Lab, way: str
+) -> None:
+    caller = Caller(lab, way, "400-messages", "ok")
     result = caller.ask()
-    assert isinstance(result.error, AllAttemptsFailedError)
-    assert result.attempts == [("400", "request")]
-    assert lab.server.faults_asked() == ["400"]
-    assert caller.endpoints.health("400").state == "closed"
+    error = result.error
+    assert isinstance(error, AllAttemptsFailedError)
+    assert result.attempts == [("400-messages", "request")]
+    assert lab.server.faults_asked() == ["400-messages"]
+    assert caller.endpoints.health("400-messages").state == "closed"
+    assert (error.status, error.code, error.param) == (400, "empty_array", "messages")
+    assert error.detail == "Invalid 'messages': empty array."
+    assert error.detail not in str(error)
+
+
+@streaming
+@pytest.mark.parametrize("fault", ["no-finish-reason", "gzip", "crlf"])
+def test_a_stream_without_a_finish_reason_that_ends_with_the_marker_is_complete(lab: Lab, way: str, fault: str) -> None:
+    result = Caller(lab, way, fault, "ok").ask()
+    assert result.completion is not None
+    assert (result.completion.text, result.completion.finish_reason) == (PARTIAL, "stop")
+    assert result.attempts == [(fault, None)]
+
+
+@streaming
+def test_a_marker_alone_is_no_answer(lab: Lab, way: str) -> None:
+    assert Caller(lab, way, "done-only", "ok").ask().attempts == [("done-only", "transient"), ("ok", None)]
+
+
+@streaming
+def test_a_whole_answer_to_a_request_for_a_stream_is_one_chunk_and_no_other_endpoint_is_paid(lab: Lab, way: str) -> None:
+    result = Caller(lab, way, "json", "ok").ask()
+    assert result.completion is not None
+    assert (result.completion.text, result.completion.finish_reason, result.completion.usage) == (ANSWER, "stop", TOKENS)
+    assert result.attempts == [("json", None)]
+    assert lab.server.faults_asked() == ["json"]
 
 
 @in_every_way
@@ -114,7 +146,9 @@ def test_a_request_too_long_goes_to_a_larger_model_only(
     result = caller.ask(*targets)
     assert lab.server.faults_asked() == ["400-context", *([second] if second else [])]
     assert (result.completion is None) == (second is None)
-    assert result.attempts[0] == ("400-context", "request")
+    assert result.attempts[0] == ("400-context", "unable")
+    assert caller.endpoints.live.context_limits() == {"400-context": 8192}
+    assert caller.endpoints.health("400-context").context_limit == 8192
 
 
 @in_every_way

@@ -12,7 +12,8 @@ from router.calls import Reply
 from router.errors import (
     InputError,
 )
-from router.execution.openai import Endpoint, OpenAIExecutor
+from router.execution.endpoint import Endpoint
+from router.execution.openai import OpenAIExecutor
 from router.execution.policy import CallPolicy
 from router.execution.sync_driver import stream
 from tests.router.execution.faulty_server import ANSWER, PARTIAL
@@ -38,7 +39,7 @@ def test_threads_share_one_client_and_its_loop_and_close_ends_both(lab: Lab) -> 
 
     with ThreadPoolExecutor(16) as pool:
         assert set(pool.map(ask, range(64))) == {ANSWER}
-    assert [list(clients) for clients in executor._clients.values()] == [["ok"]]
+    assert [list(clients) for clients in executor._clients.values()] == [[lab.server.url("ok")]]
     assert loop_threads() == others + 1
     executor.close()
     assert executor._clients == {}

@@ -26,6 +26,7 @@ from tests.router.execution.plans import (
     REPLY,
     TOO_LONG,
     TOTALS,
+    UNABLE,
     asked,
     end,
     kinds,
@@ -74,11 +75,59 @@ def test_an_endpoint_is_asked_once_and_there_are_three_attempts_in_all() -> None
     assert endpoints.at_rest()
 
 
-def test_if_every_target_was_tried_none_is_asked_again() -> None:
-    plan = FakeEndpoints("a", "b").plan()
+def test_after_a_round_of_failures_the_best_is_asked_again_after_a_pause() -> None:
+    endpoints = FakeEndpoints("a", "b")
+    plan = endpoints.plan()
     assert tried(plan, DOWN) == ["a", "b"]
-    with pytest.raises(AllAttemptsFailedError, match="there is no other endpoint"):
+    assert plan.send(DOWN) == Pause(seconds=0.5)
+    endpoints.clock.sleep(0.5)
+    assert asked(plan.send(None)) == "a"
+    with pytest.raises(AllAttemptsFailedError, match="max_attempts=3 is reached"):
         plan.send(DOWN)
+
+
+@pytest.mark.parametrize("refusal", [REFUSED, UNABLE, TOO_LONG], ids=["auth", "unable", "too long"])
+def test_refusals_do_not_count_as_attempts_and_each_endpoint_refuses_once(refusal: CallError) -> None:
+    endpoints = FakeEndpoints("a", "b", "c", "d", "e")
+    plan = endpoints.plan(policy=CallPolicy(max_attempts=2))
+    assert tried(plan, refusal, DOWN, refusal, refusal) == ["a", "b", "c", "d", "e"]
+    with pytest.raises(AllAttemptsFailedError, match="max_attempts=2 is reached") as failed:
+        plan.send(DOWN)
+    assert [kind for _, kind in kinds(failed.value)] == [refusal.kind, "transient", refusal.kind, refusal.kind, "transient"]
+
+
+def test_if_every_endpoint_refuses_the_call_ends_with_the_last_refusal() -> None:
+    endpoints = FakeEndpoints("a", "b")
+    plan = endpoints.plan()
+    words = CallError("unable", "BadRequestError 400", status=400, code="unsupported_value", param="n", detail="n must be 1")
+    assert tried(plan, REFUSED) == ["a", "b"]
+    with pytest.raises(AllAttemptsFailedError, match="there is no other endpoint") as failed:
+        plan.send(words)
+    error = failed.value
+    assert (error.failure, error.status, error.code, error.param) == (words, 400, "unsupported_value", "n")
+    assert error.detail == "n must be 1"
+    assert error.detail not in str(error) + repr(error) + repr(error.attempts)
+
+
+def test_what_this_request_cannot_get_from_an_endpoint_does_not_count_against_it() -> None:
+    endpoints = FakeEndpoints("a", "b")
+    for _ in range(12):
+        plan = endpoints.plan()
+        assert tried(plan, UNABLE) == ["a", "b"]
+        end(plan, REPLY)
+    health = endpoints.health("a")
+    assert (health.state, health.penalty_s, health.failures["unable"]) == ("closed", 0.0, 12)
+
+
+def test_an_endpoint_that_refused_is_not_asked_again_though_it_failed_before() -> None:
+    endpoints = FakeEndpoints("a")
+    plan = endpoints.plan()
+    assert tried(plan) == ["a"]
+    assert plan.send(DOWN) == Pause(seconds=0.5)
+    endpoints.clock.sleep(0.5)
+    assert asked(plan.send(None)) == "a"
+    with pytest.raises(AllAttemptsFailedError, match="there is no other endpoint"):
+        plan.send(UNABLE)
 
 
 def test_later_attempts_are_reported_like_the_first_and_the_next_call_sees_their_cooldowns() -> None:
@@ -212,7 +261,7 @@ def test_the_prompt_is_in_no_repr_and_no_error() -> None:
     assert PROMPT not in repr(step) + repr(failed.value) + repr(failed.value.attempts)
 
 
-OUTCOMES = st.sampled_from([REPLY, FIRST, LAST, TOTALS, DOWN, LIMITED, REFUSED, BAD, TOO_LONG, LATE, None])
+OUTCOMES = st.sampled_from([REPLY, FIRST, LAST, TOTALS, DOWN, LIMITED, REFUSED, UNABLE, BAD, TOO_LONG, LATE, None])
 
 
 STEPS = st.lists(st.tuples(OUTCOMES, st.sampled_from([0.0, 1.0, 50.0])), max_size=12)
@@ -224,11 +273,13 @@ def test_however_a_call_ends_nothing_stays_in_flight_and_each_attempt_is_reporte
 ) -> None:
     endpoints = FakeEndpoints(*names)
     plan = endpoints.plan(stream=stream)
-    asks, outcome = [], None
+    asks, refused, outcome = [], [], None
     try:
         step = next(plan)
         for outcome, seconds in steps:
             asks += [asked(step)] if isinstance(step, Ask) else []
+            if isinstance(step, Ask) and outcome in (REFUSED, UNABLE, TOO_LONG):
+                refused.append(asked(step))
             assert endpoints.health("a").inflight + sum(endpoints.health(name).inflight for name in names[1:]) <= 1
             endpoints.clock.now += seconds
             step = plan.send(None if isinstance(step, Pause) else outcome)
@@ -237,7 +288,7 @@ def test_however_a_call_ends_nothing_stays_in_flight_and_each_attempt_is_reporte
         pass
     plan.close()
     assert endpoints.at_rest()
-    assert len(asks) <= 3
-    assert len(set(asks)) in (len(asks), 1)
+    assert len(asks) <= 3 + len(refused)
+    assert len(set(refused)) == len(refused)
     reported = [health.completed + sum(health.failures.values()) for health in endpoints.live.snapshot().values()]
     assert sum(reported) == len(asks)

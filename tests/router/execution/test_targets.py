@@ -1,16 +1,21 @@
 """Which targets of a call are asked."""
 
+from contextlib import suppress
+
 import pytest
 
 from router.calls import CallTarget
 from router.errors import (
     AllAttemptsFailedError,
+    CallError,
     InputError,
     NoCandidateError,
     NoModelAvailableError,
 )
+from router.execution.policy import CallPolicy
+from router.execution.steps import Pause
 from tests.router.execution.fakes import FakeEndpoints
-from tests.router.execution.plans import DOWN, TOO_LONG, asked, tried
+from tests.router.execution.plans import DOWN, REFUSED, REPLY, TOO_LONG, UNABLE, asked, end, tried
 from tests.router.health.fakes import begin, fail
 
 
@@ -18,30 +23,52 @@ def window(name: str, tokens: int | None) -> CallTarget:
     return CallTarget(model=name, endpoint=name, context_window=tokens)
 
 
+def ask_until_none_is_left(windows: list[int | None], tokens: int, limit: int | None) -> str:
+    """Return the endpoints that are asked if the request is too long for each, and the first names a limit."""
+    endpoints = FakeEndpoints(*"abcd"[: len(windows)])
+    plan = endpoints.plan(*(window(name, w) for name, w in zip("abcd", windows, strict=False)), tokens=tokens)
+    names = asked(next(plan))
+    failure = CallError("unable", "400", status=400, too_long=True, context_limit=limit)
+    with suppress(AllAttemptsFailedError):
+        while True:
+            names += asked(plan.send(failure))
+            failure = TOO_LONG
+    assert [endpoints.failures(name) for name in names] == [{"unable": 1}] * len(names)
+    assert {endpoints.health(name).penalty_s for name in names} == {0.0}
+    return names
+
+
 @pytest.mark.parametrize(
-    ("windows", "second"),
+    ("windows", "tokens", "limit", "asked_names"),
     [
-        ([8000, 8000, 16000], "c"),
-        ([8000, None, 16000], "c"),
-        ([8000, 9000, 16000], "b"),
-        ([8000, 4000, None], None),
-        ([None, 900, 1100], "c"),
+        ([8000, 8000, 16000], 0, None, "ac"),
+        ([8000, None, 16000], 0, None, "acb"),
+        ([8000, 9000, 16000], 0, None, "abc"),
+        ([8000, 4000, None], 0, None, "ac"),
+        ([8000, 8000, 4000], 0, None, "a"),
+        ([None, 900, 1100], 0, None, "abc"),
+        ([8000, 8000, 4000], 1000, None, "abc"),
+        ([8000, 2000, 4096, 2048], 1000, 2048, "ac"),
+        ([8000, 9000, None], 0, 10000, "ac"),
+        ([None, None, 9000], 0, 8192, "acb"),
     ],
-    ids=["as large", "unknown", "larger", "none larger", "first unknown: larger than the estimate"],
+    ids=[
+        "as large as the first: skipped",
+        "unknown: last",
+        "larger, and then larger than that",
+        "unknown: asked",
+        "none larger",
+        "first unknown: no window is ruled out",
+        "the estimate fits the window: only this endpoint is smaller than its model",
+        "named limit: windows up to it are skipped",
+        "named limit above the profile of the first",
+        "named limit, first unknown",
+    ],
 )
-def test_a_request_that_was_too_long_goes_only_to_a_model_known_to_have_more_room(
-    windows: list[int | None], second: str | None
+def test_a_request_that_was_too_long_skips_windows_that_are_no_larger_and_tries_unknown_ones_last(
+    windows: list[int | None], tokens: int, limit: int | None, asked_names: str
 ) -> None:
-    endpoints = FakeEndpoints("a", "b", "c")
-    plan = endpoints.plan(*(window(name, tokens) for name, tokens in zip("abc", windows, strict=True)), tokens=1000)
-    assert tried(plan) == ["a"]
-    if second is None:
-        with pytest.raises(AllAttemptsFailedError):
-            plan.send(TOO_LONG)
-    else:
-        assert asked(plan.send(TOO_LONG)) == second
-    plan.close()
-    assert set(endpoints.failures("a")) == {"request"}
+    assert ask_until_none_is_left(windows, tokens, limit) == asked_names
 
 
 def test_a_fallback_never_has_less_room_than_the_prompt_needs() -> None:
@@ -74,12 +101,51 @@ def test_if_all_endpoints_cool_down_the_error_has_the_time_of_the_first_and_no_f
     for name, seconds in (("a", 60), ("b", 30)):
         fail(endpoints.live, name, "rate_limit", retry_after_s=seconds)
     before = endpoints.live.snapshot()
-    with pytest.raises(NoModelAvailableError) as refused:
-        next(endpoints.plan())
+    with pytest.raises(NoModelAvailableError, match="cooling down") as refused:
+        next(endpoints.plan(policy=CallPolicy(deadline_s=29.0)))
     assert refused.value.retry_at is not None
     assert 1030 <= refused.value.retry_at <= 1033
     assert [health.failures for health in endpoints.live.snapshot().values()] == [h.failures for h in before.values()]
     assert endpoints.at_rest()
+
+
+def test_if_all_endpoints_cool_down_the_call_waits_for_the_first_that_returns_before_the_deadline() -> None:
+    endpoints = FakeEndpoints("a", "b")
+    for name, seconds in (("a", 60), ("b", 30)):
+        fail(endpoints.live, name, "rate_limit", retry_after_s=seconds)
+    plan = endpoints.plan()
+    pause = next(plan)
+    assert isinstance(pause, Pause)
+    assert 30 <= pause.seconds <= 33.1
+    endpoints.clock.sleep(pause.seconds)
+    assert asked(plan.send(None)) == "b"
+    (record,) = end(plan, REPLY).attempts
+    assert record.backoff_s == pause.seconds
+
+
+def test_a_call_that_waits_asks_an_endpoint_that_is_free_again_before_a_better_one_that_is_not() -> None:
+    endpoints = FakeEndpoints("a", "b")
+    for name in "ab":
+        fail(endpoints.live, name, "rate_limit", retry_after_s=10)
+    first_back = min("ab", key=lambda name: endpoints.health(name).retry_at or 0)
+    plan = endpoints.plan()
+    pause = next(plan)
+    assert isinstance(pause, Pause)
+    endpoints.clock.sleep(pause.seconds)
+    assert asked(plan.send(None)) == first_back
+
+
+def test_an_endpoint_that_another_call_probes_is_asked_once_the_probe_has_succeeded() -> None:
+    endpoints = FakeEndpoints("a", "b")
+    fail(endpoints.live, "a", times=5)
+    endpoints.clock.sleep(33.1)
+    probe = begin(endpoints.live, "a")
+    plan = endpoints.plan()
+    assert asked(next(plan)) == "b"
+    assert plan.send(DOWN) == Pause(seconds=0.5)
+    probe.succeed()
+    endpoints.clock.sleep(0.5)
+    assert asked(plan.send(None)) == "a"
 
 
 def test_in_panic_tripped_endpoints_are_asked() -> None:
@@ -94,3 +160,11 @@ def test_the_best_is_asked_though_others_try_it_for_the_first_time() -> None:
     endpoints = FakeEndpoints("a", "b")
     begin(endpoints.live, "a")
     assert tried(endpoints.plan()) == ["a"]
+
+
+@pytest.mark.parametrize("refusal", [UNABLE, REFUSED], ids=["unable", "auth"])
+def test_a_tripped_endpoint_is_asked_if_every_other_one_has_refused_the_call(refusal: CallError) -> None:
+    endpoints = FakeEndpoints("a", "b")
+    fail(endpoints.live, "a", times=5)
+    plan = endpoints.plan(policy=CallPolicy(deadline_s=10))
+    assert tried(plan, refusal) == ["b", "a"]

@@ -36,9 +36,11 @@ def answer(live: LiveState, clock: FakeClock, name: str, seconds: float, **repor
     attempt.succeed(**reported)
 
 
-def fail(live: LiveState, name: str, kind: FailureClass = "transient", *, times: int = 1, **reported: float) -> None:
+def fail(
+    live: LiveState, name: str, kind: FailureClass = "transient", *, times: int = 1, retry_after_s: float | None = None
+) -> None:
     for _ in range(times):
-        begin(live, name).fail(kind, **reported)
+        begin(live, name).fail(kind, retry_after_s=retry_after_s)
 
 
 def make_live(*names: str, clock: FakeClock, policy: HealthPolicy = EXACT) -> LiveState:

@@ -11,7 +11,7 @@ from router.health.live import Attempt, LiveState
 from router.types import FailureClass
 from tests.router.health.fakes import EXACT, FakeClock, answer, begin, fail, make_live, retry_at, seeded, state, trip
 
-HARMLESS: list[FailureClass] = ["request", "cancelled", "rate_limit", "auth"]
+HARMLESS: list[FailureClass] = ["unable", "request", "cancelled", "rate_limit", "auth"]
 
 
 def test_five_transient_failures_in_a_row_trip_and_four_do_not() -> None:
@@ -63,7 +63,7 @@ def test_half_of_at_least_ten_calls_failing_within_60_seconds_trip(calls: str, e
     assert state(live) == expected
 
 
-@pytest.mark.parametrize("kind", ["request", "cancelled"])
+@pytest.mark.parametrize("kind", ["unable", "request", "cancelled"])
 def test_faulty_requests_and_callers_who_left_neither_count_nor_cool_down(kind: FailureClass) -> None:
     clock = FakeClock()
     live = make_live("a", "b", clock=clock)
@@ -153,7 +153,7 @@ def test_32_threads_get_exactly_one_probe() -> None:
         assert sum(attempt is not None for attempt in got) == live.inflight("a") == 1
 
 
-@pytest.mark.parametrize("kind", ["request", "cancelled"])
+@pytest.mark.parametrize("kind", ["unable", "request", "cancelled"])
 def test_after_a_probe_that_decides_nothing_another_one_is_admitted(kind: FailureClass) -> None:
     clock = FakeClock()
     live = make_live("a", "b", clock=clock)
@@ -215,7 +215,7 @@ def test_calls_from_before_a_trip_decide_nothing_after_it() -> None:
     assert live.inflight("a") == 0
 
 
-@given(kinds=st.lists(st.sampled_from(["transient", "rate_limit", "auth", "request", "cancelled"]), max_size=40))
+@given(kinds=st.lists(st.sampled_from(["transient", "rate_limit", "auth", "unable", "request", "cancelled"]), max_size=40))
 def test_the_next_choice_knows_about_every_failure(kinds: list[FailureClass]) -> None:
     live = make_live("a", "b", clock=FakeClock())
     for kind in kinds:

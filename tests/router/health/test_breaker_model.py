@@ -102,7 +102,7 @@ class BreakerMachine(RuleBasedStateMachine):
     @rule(
         data=st.data(),
         kind=st.sampled_from(
-            ["success", "success", "transient", "transient", "transient", "rate_limit", "auth", "request", "left"]
+            ["success", "success", "transient", "transient", "transient", "rate_limit", "auth", "unable", "request", "left"]
         ),
         retry_after_s=st.none() | st.sampled_from([1, 20, 1000]),
     )

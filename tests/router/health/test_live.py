@@ -14,7 +14,7 @@ from router.health.live import Attempt, LiveState
 from router.types import FailureClass
 from tests.router.health.fakes import FakeClock, answer, begin, fail, seeded
 
-KINDS: list[FailureClass] = ["transient", "rate_limit", "auth", "request", "cancelled"]
+KINDS: list[FailureClass] = ["transient", "rate_limit", "auth", "unable", "request", "cancelled"]
 
 
 @pytest.fixture
@@ -285,7 +285,7 @@ def test_of_many_reports_at_once_one_counts() -> None:
         report(attempt, kind)
 
     with ThreadPoolExecutor(16) as pool:
-        list(pool.map(report_once, [*KINDS, None] * 2 + KINDS[:4]))
+        list(pool.map(report_once, [*KINDS, None] * 2 + KINDS[:2]))
     health = live.snapshot()["a"]
     assert health.inflight == 0
     assert health.completed + sum(health.failures.values()) == 1
@@ -308,7 +308,7 @@ def test_a_snapshot_does_not_change() -> None:
     clock.advance(100.0)
     assert (health.name, health.state, health.retry_at) == ("a", "closed", None)
     assert (health.inflight, health.completed) == (1, 3)
-    assert health.failures == {"transient": 1, "rate_limit": 0, "auth": 0, "request": 0, "cancelled": 0}
+    assert health.failures == {"transient": 1, "rate_limit": 0, "auth": 0, "unable": 0, "request": 0, "cancelled": 0}
     # The last was the slowest, so that it counts in full: 1.5 s, then 1.5 s for 100 tokens.
     assert (health.ttft_s, health.s_per_token, health.predicted_s) == pytest.approx((1.5, 0.015, 6.0))
     assert health.penalty_s == pytest.approx(180.0)
@@ -331,7 +331,7 @@ def test_the_latencies_of_a_models_endpoints_can_be_merged() -> None:
 
 def test_a_refused_key_is_logged_as_an_error_that_names_the_endpoint(caplog: pytest.LogCaptureFixture) -> None:
     live = make_live("a", "b", clock=FakeClock())
-    for kind in ("transient", "request", "cancelled", "rate_limit"):
+    for kind in ("transient", "unable", "request", "cancelled", "rate_limit"):
         fail(live, "b", kind)  # the operator can repair none of these
     fail(live, "a", "auth")
     assert [(record.name, record.levelname) for record in caplog.records] == [("contextual_llm_router", "ERROR")]
@@ -354,9 +354,8 @@ def test_the_error_for_an_unknown_endpoint_lists_the_known_ones() -> None:
 def test_an_unknown_failure_class_is_refused_and_the_attempt_stays_in_flight() -> None:
     live = make_live("a", "b", clock=FakeClock())
     attempt = begin(live, "a")
-    with pytest.raises(
-        InputError, match="kind must be one of transient, rate_limit, auth, request, cancelled, got 'timeout'"
-    ):
+    rule = "kind must be one of transient, rate_limit, auth, unable, request, cancelled, got 'timeout'"
+    with pytest.raises(InputError, match=rule):
         attempt.fail("timeout")  # type: ignore[arg-type] # the point
     assert live.inflight("a") == 1
     attempt.fail("transient")

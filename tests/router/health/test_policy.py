@@ -11,10 +11,10 @@ from router.health.policy import HealthPolicy
 @pytest.mark.parametrize(
     ("field", "value", "rule"),
     [
-        ("cooldown_s", 0.0, "cooldown_s must be positive and finite, got 0.0"),
-        ("penalty_min_s", -1.0, "penalty_min_s must be positive and finite, got -1.0"),
-        ("slow_start_s", math.nan, "slow_start_s must be positive and finite, got nan"),
-        ("auth_cooldown_s", math.inf, "auth_cooldown_s must be positive and finite, got inf"),
+        ("cooldown_s", 0.0, "cooldown_s must be a number, positive and finite, got 0.0"),
+        ("penalty_min_s", -1.0, "penalty_min_s must be a number, positive and finite, got -1.0"),
+        ("slow_start_s", math.nan, "slow_start_s must be a number, positive and finite, got nan"),
+        ("auth_cooldown_s", math.inf, "auth_cooldown_s must be a number, positive and finite, got inf"),
         ("trip_failure_share", 1.5, "trip_failure_share must be a share, at most 1"),
         ("jitter_share", 1.0, "jitter_share must be a share"),
         ("cooldown_s", 301.0, "cooldown_s must not exceed cooldown_max_s, got 301.0 > 300.0"),

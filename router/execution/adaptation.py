@@ -1,0 +1,81 @@
+"""Take the parameters of a request and what a server accepts, and return the parameters that it takes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from router.errors import CallError
+from router.execution.endpoint import Endpoint
+
+# The two names of one parameter. Each kind of server refuses one of them.
+_OTHER_NAME = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+# A server that only dislikes the value must not get the same value under another name.
+_REFUSED = re.compile(
+    r"unsupported|not supported|n't support|not support|unrecognized|unknown|unexpected|extra inputs|extra_forbidden|"
+    r"not permitted|not allowed|not implemented|invalid argument name",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adaptation:
+    """Changes that make the parameters of a request fit a server.
+
+    Attributes:
+        rename: Parameters that the server knows by another name.
+        drop: Parameters that the server does not take.
+    """
+
+    rename: Mapping[str, str] = field(default_factory=dict)
+    drop: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, endpoint: Endpoint) -> Adaptation:
+        """Return the changes that an endpoint declares."""
+        return cls(rename=endpoint.rename, drop=frozenset(endpoint.drop))
+
+    def apply(self, options: Mapping[str, object], changes: list[str]) -> dict[str, object]:
+        """Return the parameters for the server, and append a sentence for each change.
+
+        A parameter that is dropped under one of its names is dropped under both.
+        """
+        adapted: dict[str, object] = {}
+        for name, value in options.items():
+            new = self.rename.get(name, name)
+            if {name, new} & self.drop:
+                _note(changes, f"{name} dropped")
+                continue
+            # If the caller gave both names, its own spelling of the server's name counts.
+            if new != name and new in options:
+                continue
+            if new != name:
+                _note(changes, f"{name} sent as {new}")
+            adapted[new] = value
+        return adapted
+
+    def learn(self, failure: CallError, sent: Mapping[str, object]) -> Adaptation | None:
+        """Return these changes with another one that the server asks for. None if it asks for none that is known.
+
+        Args:
+            failure: The server's refusal.
+            sent: The parameters that it refused.
+        """
+        text = f"{failure.param or ''} {failure.code or ''} {failure.detail or ''}"
+        if failure.kind not in ("unable", "request") or failure.too_long or not _REFUSED.search(text):
+            return None
+        if "stream_options" in sent and ("stream_options" in text or "include_usage" in text):
+            return replace(self, drop=self.drop | {"stream_options"})
+        for name, other in _OTHER_NAME.items():
+            if name in sent and other not in sent and re.search(rf"\b{name}\b", text):
+                # Undo a renaming instead of turning it round, so that no parameter goes in a circle.
+                renamed = {old: new for old, new in self.rename.items() if new != name}
+                return replace(self, rename=renamed | {name: other}) if self.rename.get(other) != name else None
+        return None
+
+
+def _note(changes: list[str], change: str) -> None:
+    # A request that is sent again makes the same changes again.
+    if change not in changes:
+        changes.append(change)

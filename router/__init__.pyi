@@ -23,11 +23,11 @@ from .errors import RouterError as RouterError
 from .errors import ServingError as ServingError
 from .errors import StreamInterruptedError as StreamInterruptedError
 from .execution.async_driver import AsyncCompletionStream as AsyncCompletionStream
+from .execution.endpoint import Endpoint as Endpoint
 from .execution.executors import as_executor as as_executor
 from .execution.fake import FakeExecutor as FakeExecutor
 from .execution.limits import RateLimit as RateLimit
 from .execution.limits import SpendCap as SpendCap
-from .execution.openai import Endpoint as Endpoint
 from .execution.openai import OpenAIExecutor as OpenAIExecutor
 from .execution.policy import CallPolicy as CallPolicy
 from .execution.sync_driver import CompletionStream as CompletionStream

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from router.classify.messages import read_messages
 from router.classify.text import Prompt, parse_prompt
 from router.errors import InputError
 from router.score.profile_arrays import DEFAULT_OUTPUT_TOKENS
 
 if TYPE_CHECKING:
+    from router.call_options import CallOptions
     from router.calls import Completion
     from router.decide import Decider
     from router.execution.steps import Plan
-    from router.options import RouteOptions
     from router.score.feedback import Learner
     from router.serving.fleet import Fleet
+
+# What a request sends besides the messages, and models read.
+_BESIDES_MESSAGES = ("tools", "functions", "response_format")
 
 
 class Caller:
@@ -31,41 +35,32 @@ class Caller:
     def __init__(self, decider: Decider, fleet: Fleet, learner: Learner | None) -> None:
         self._decider, self._fleet, self._learner = decider, fleet, learner
 
-    def plan(
-        self,
-        messages: Prompt,
-        options: RouteOptions,
-        request: Mapping[str, object],
-        fallbacks: Sequence[str] | None,
-        *,
-        stream: bool,
-        began_at: float,
-    ) -> Plan:
+    def plan(self, messages: Prompt, options: CallOptions, *, began_at: float) -> Plan:
         """Decide, and return the plan of the call.
 
         Args:
             messages: Chat messages in the OpenAI form. A text is one user message.
-            options: The options of the decision, defaults included.
-            request: Passed on to the model as it is.
-            fallbacks: Models to call if the first one fails. None: the rest of the ranking.
-            stream: Whether the answer comes in chunks.
+            options: Everything else about the call.
             began_at: Start of the call by the fleet's clock. The deadline counts from it.
 
         Raises:
             InputError: If a fallback is unknown, or as `Decider.decide`.
             NoCandidateError: If every model is excluded.
         """
-        prompt = parse_prompt(messages)
-        needs = frozenset(options.needs) | self._find_needs(request) | ({"vision"} if prompt.has_image else set())
-        (decision,) = self._decider.decide([prompt], replace(options, needs=needs))
+        sent, request = read_messages(messages), options.request
+        prompt = parse_prompt(sent, tools={name: request[name] for name in _BESIDES_MESSAGES if request.get(name)} or None)
+        needs = frozenset(options.route.needs) | self._find_needs(request) | prompt.needs
+        (decision,) = self._decider.decide([prompt], replace(options.route, needs=needs))
         return self._fleet.plan(
             decision,
-            [{"role": "user", "content": messages}] if isinstance(messages, str) else messages,
+            sent,
             options=request,
-            stream=stream,
+            stream=options.stream,
             needs=needs,
             tokens=prompt.tokens + _count_answer_tokens(request),
-            fallbacks=fallbacks,
+            fallbacks=options.fallbacks,
+            accept=options.accept,
+            timeout_s=options.timeout_s,
             learn=self._learn,
             began_at=began_at,
         )
@@ -74,7 +69,9 @@ class Caller:
         """Return the capabilities that a request uses, as far as any profile claims to have them."""
         form = request.get("response_format")
         used = {"tools"} if request.get("tools") else set()
-        used |= {"json"} if isinstance(form, Mapping) and str(form.get("type")).startswith("json") else set()
+        # A class is a pydantic model, which the SDK sends as a JSON schema.
+        is_json = isinstance(form, type) or (isinstance(form, Mapping) and str(form.get("type")).startswith("json"))
+        used |= {"json"} if is_json else set()
         return frozenset(used & self._decider.list_capabilities())
 
     def _learn(self, completion: Completion) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
+from router.call_options import CallKeywords, CallOptions
 from router.caller import Caller, check_executor
 from router.classify.keywords import KeywordRules
 from router.classify.text import Prompt, parse_prompt
@@ -40,13 +40,6 @@ class RouterKeywords(RouteKeywords, total=False):
     cache_size: int
 
 
-class CallKeywords(RouteKeywords, total=False):
-    """The keywords of `Router.complete` and `Router.acomplete`, which document them."""
-
-    request: Mapping[str, object] | None
-    fallbacks: Sequence[str] | None
-
-
 class Router:
     """Decides which model should handle a prompt, and calls it if asked. Thread-safe. A pickled copy has no live state.
 
@@ -70,7 +63,8 @@ class Router:
         learner: What feedback taught. None without `learn`.
 
     Raises:
-        InputError: If an option is unknown or out of range, or two profiles have one name.
+        InputError: If an option is unknown or out of range, a default names an unknown model or task, two profiles have one
+            name, or no model can be called.
 
     >>> router = Router.load(prefer="quality")
     >>> router.route("prove that sqrt(2) is irrational").task
@@ -110,6 +104,7 @@ class Router:
             fleet=self.fleet,
             problems=problems,
         )
+        self._decider.check(self.defaults)
         self._caller = Caller(self._decider, self.fleet, self.learner)
 
     @property
@@ -160,18 +155,10 @@ class Router:
         ...     Router.from_config(Path(folder, "router.toml")).route("hello").strategy
         'round-robin'
         """
-        from router.config.read import choose_profiles, make_serving, read_config
+        from router.config.make import make_router
+        from router.config.read import read_config
 
-        config = read_config(Path(path))
-        folder = load_model_folder(config.model_folder or find_model_folder())
-        return cls.from_model_folder(
-            replace(folder, profiles=choose_profiles(config, folder.profiles)),
-            strategy=config.strategy,
-            serving=make_serving(config),
-            learn=config.learn,
-            cache_size=config.cache_size,
-            **config.defaults.given(),
-        )
+        return make_router(cls, read_config(Path(path)), connect=True)
 
     @classmethod
     def from_model_folder(cls, folder: ModelFolder, **keywords: Unpack[RouterKeywords]) -> Router:
@@ -242,6 +229,9 @@ class Router:
         >>> [decision.task for decision in batch], batch.cost_usd <= 0.001
         (['writing', 'math'], True)
         """
+        # A text is a sequence of its letters, which nobody means.
+        if isinstance(prompts, str | bytes | Mapping):
+            raise InputError(f"route_many needs a list of prompts, got {type(prompts).__name__}; write [prompt] for one")
         decisions = self._decider.decide([parse_prompt(prompt) for prompt in prompts], self._merge(options))
         return Batch.of(decisions) if budget_usd is None else spend(decisions, budget_usd)
 
@@ -268,23 +258,21 @@ class Router:
     def complete(self, messages: Prompt, *, stream: Literal[True], **options: Unpack[CallKeywords]) -> CompletionStream: ...
     @takes_options
     def complete(
-        self,
-        messages: Prompt,
-        *,
-        stream: bool = False,
-        request: Mapping[str, object] | None = None,
-        fallbacks: Sequence[str] | None = None,
-        **options: Unpack[RouteKeywords],
+        self, messages: Prompt, *, stream: bool = False, **options: Unpack[CallKeywords]
     ) -> Completion | CompletionStream:
         """Route a prompt and call the model. If it fails, call the next model of the ranking.
 
         Args:
-            messages: Chat messages in the OpenAI form. A text is one user message.
+            messages: Chat messages in the OpenAI form, objects of the SDK included. A text is one user message.
             stream: Return the chunks as they come, after the first one has come. The stream is an iterator and a context
                 manager, and has the whole `completion` at its end.
-            request: Passed on to the model as it is: `tools`, `response_format`, `max_tokens` and others.
-            fallbacks: Models to call in this order if the first one fails, instead of the rest of the ranking.
-            **options: See `RouteOptions`.
+            **options: The options of the decision (see `RouteOptions`), the parameters of the SDK's
+                `chat.completions.create()`, such as `temperature`, `tools` and `response_format`, which are sent to the
+                model, and these:
+                `timeout`: Seconds for the whole call, over all attempts. None: the deadline of `Serving.calls`.
+                `accept`: Function of the `Reply`. If it returns False, the next model is asked. Not for streams.
+                `fallbacks`: Models to call in this order if the first one fails, instead of the rest of the ranking.
+                `request`: More parameters, for executors that take others than the SDK.
 
         Raises:
             InputError: As `route`, or if there is no executor, or it cannot be called from here.
@@ -295,15 +283,14 @@ class Router:
 
         >>> from router import FakeExecutor, Serving
         >>> router = Router.load(serving=Serving(executor=FakeExecutor({"gpt-5.5": ["Tea, please."]})))
-        >>> router.complete("coffee or tea?", allowed={"gpt-5.5"}).text
+        >>> router.complete("coffee or tea?", allowed={"gpt-5.5"}, temperature=0.2, timeout=5).text
         'Tea, please.'
         """
         from router.execution import sync_driver
 
         executor = check_executor(self.fleet.executor, "call", "complete() needs a synchronous one; await acomplete()")
-        plan = self._caller.plan(
-            messages, self._merge(options), request or {}, fallbacks, stream=stream, began_at=self.fleet.now()
-        )
+        call = CallOptions.of(options, stream=stream, defaults=self.defaults)
+        plan = self._caller.plan(messages, call, began_at=self.fleet.now())
         return sync_driver.stream(plan, executor) if stream else sync_driver.complete(plan, executor)
 
     @overload
@@ -316,13 +303,7 @@ class Router:
     ) -> AsyncCompletionStream: ...
     @takes_options
     async def acomplete(
-        self,
-        messages: Prompt,
-        *,
-        stream: bool = False,
-        request: Mapping[str, object] | None = None,
-        fallbacks: Sequence[str] | None = None,
-        **options: Unpack[RouteKeywords],
+        self, messages: Prompt, *, stream: bool = False, **options: Unpack[CallKeywords]
     ) -> Completion | AsyncCompletionStream:
         """Like `complete`, without blocking the event loop. The decision is made in another thread.
 
@@ -337,19 +318,17 @@ class Router:
         from router.execution import async_driver
 
         executor = check_executor(self.fleet.executor, "acall", "acomplete() needs one that has acall()")
-        began_at, merged = self.fleet.now(), self._merge(options)
-        plan = await asyncio.to_thread(
-            self._caller.plan, messages, merged, request or {}, fallbacks, stream=stream, began_at=began_at
-        )
+        call, began_at = CallOptions.of(options, stream=stream, defaults=self.defaults), self.fleet.now()
+        plan = await asyncio.to_thread(self._caller.plan, messages, call, began_at=began_at)
         return await (async_driver.astream(plan, executor) if stream else async_driver.acomplete(plan, executor))
 
-    def feedback(self, decision: RoutingDecision, score: float, *, model: str | None = None) -> None:
+    def feedback(self, answered: RoutingDecision | Completion, score: float, *, model: str | None = None) -> None:
         """Report how good an answer was. Later decisions use it.
 
         Args:
-            decision: The decision that chose the model.
+            answered: The completion, or the decision that chose the model.
             score: How good the answer was, in [0, 1].
-            model: The model that answered. None: the first of the decision.
+            model: The model that answered. None: that of the completion, or the first of the decision.
 
         Raises:
             InputError: If the router was made without `learn`, the model is unknown or the score is out of range.
@@ -362,7 +341,11 @@ class Router:
         """
         if self.learner is None:
             raise InputError("feedback needs a router that learns; make it with learn=True")
-        self.learner.add_score(model or decision.model, decision.prediction.probabilities, score)
+        # A decision has no decision of its own. The answer knows which model gave it, also after a fallback.
+        decision = getattr(answered, "decision", answered)
+        if not hasattr(decision, "prediction"):
+            raise InputError(f"feedback needs a completion or a decision of the router, got {type(answered).__name__}")
+        self.learner.add_score(model or answered.model, decision.prediction.probabilities, score)
         self._decider.update_profiles(self.learner.profiles())
 
     def close(self) -> None:

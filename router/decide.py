@@ -20,7 +20,9 @@ from router.score.reasons import (
     describe_cooling,
     describe_focus,
     describe_too_long,
+    describe_unclaimed,
     describe_unknown,
+    describe_unknown_parts,
 )
 from router.score.scoring import ProfileTable
 from router.strategies import FOCUS_AREAS, make_strategy
@@ -100,6 +102,15 @@ class Decider:
     def _tabulate(self, profiles: Sequence[ModelProfile]) -> ProfileTable:
         return ProfileTable(profiles, self._tasks, heads=self._parameters.heads)
 
+    def check(self, options: RouteOptions) -> None:
+        """Raise an `InputError` if options name an unknown model, task or area, or leave no model to choose from."""
+        models, _ = self._models
+        excluded = self._fleet.unserved | _exclude_not_allowed(models, options.allowed)
+        if len(excluded) == len(models):
+            raise InputError(f"no model is left: {NoCandidateError(excluded)}")
+        if options.focus is not None:
+            find_focus(options.focus, self._tasks)
+
     def predict(self, prompt: ParsedPrompt, options: RouteOptions) -> TaskPrediction:
         """Return the task of a prompt."""
         return self._predictor.classify(prompt.turns, tier=options.tier or "auto").prediction
@@ -148,6 +159,7 @@ class Decider:
                 *reasons,
                 *cooling,
                 *describe_too_long([models[name] for name in scores], prompt.tokens),
+                *describe_unknown_parts(prompt.unknown_parts),
                 *describe_unknown(scores, preference),
             ),
         )
@@ -165,9 +177,15 @@ class Decider:
     ) -> tuple[dict[str, ModelScore], dict[str, str]]:
         """Return the scores of the candidates, and the other models with the reason why each is excluded."""
         models, table = self._models
-        excluded = _exclude_not_allowed(models, options.allowed)
-        rest = {name: profile for name, profile in models.items() if name not in excluded}
-        needs = frozenset(options.needs) | ({"vision"} if prompt.has_image else set())
+        excluded = self._fleet.unserved | _exclude_not_allowed(models, options.allowed)
+        windows = self._fleet.context_limits()
+        # An endpoint knows its own window better than the model's profile does.
+        rest = {
+            name: replace(profile, context_window=windows[name]) if name in windows else profile
+            for name, profile in models.items()
+            if name not in excluded
+        }
+        needs = frozenset(options.needs) | prompt.needs
         excluded |= find_unable(rest, needs=needs, tokens=prompt.tokens + int(DEFAULT_OUTPUT_TOKENS))
         # Live latencies cost a look at every endpoint, so only a preference that weighs time asks for them.
         weighs_time = preference.seconds_per_point != math.inf
@@ -185,7 +203,8 @@ class Decider:
         excluded |= {name: f"expected cost {cost:.3g} USD is over {limit:g}" for name, cost in too_dear.items()}
         scores = {name: score for name, score in scores.items() if name not in too_dear}
         if not scores:
-            raise NoCandidateError(excluded)
+            unclaimed = needs - self.list_capabilities()
+            raise NoCandidateError(excluded, describe_unclaimed(unclaimed)) if unclaimed else NoCandidateError(excluded)
         return scores, excluded
 
     def _rank(
@@ -244,8 +263,12 @@ def check_profiles(profiles: Sequence[ModelProfile]) -> tuple[ModelProfile, ...]
     """Return the profiles.
 
     Raises:
-        InputError: If two of them have one name.
+        InputError: If there is none, one is no profile, or two of them have one name.
     """
+    if isinstance(profiles, ModelProfile) or not all(isinstance(profile, ModelProfile) for profile in profiles):
+        raise InputError("profiles must be a sequence of ModelProfile; write [ModelProfile(name=...)]")
+    if not profiles:
+        raise InputError("a router needs at least one model, got none; add a ModelProfile")
     names = [profile.name for profile in profiles]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
@@ -262,9 +285,15 @@ def find_focus(focus: str, tasks: Sequence[str]) -> Collection[str]:
         InputError: If it is neither an area nor a task.
     """
     found = [task for task in FOCUS_AREAS.get(focus, (focus,)) if task in tasks]
-    if not found:
-        raise InputError(f"focus must be one of {[*FOCUS_AREAS, *tasks]}, got {focus!r}")
-    return found
+    if found:
+        return found
+    if focus in FOCUS_AREAS:
+        raise InputError(
+            f"focus {focus!r} means the tasks {', '.join(FOCUS_AREAS[focus])}, but the model folder has only "
+            f"{', '.join(tasks)}; use one of these"
+        )
+    areas = [area for area, members in FOCUS_AREAS.items() if not set(members).isdisjoint(tasks)]
+    raise InputError(f"focus must be one of {[*areas, *tasks]}, got {focus!r}")
 
 
 def _exclude_not_allowed(models: Mapping[str, ModelProfile], allowed: Collection[str] | None) -> dict[str, str]:

@@ -64,7 +64,10 @@ class RoutingDecision:
         return self.prediction.task
 
     def explain(self) -> str:
-        """Return a few lines: the task, every term of the best scores, and the changes that would change the choice."""
+        """Return a few lines: the task, every term of the best scores, and the changes that would change the choice.
+
+        They are ASCII, which every terminal prints, unless a name is not.
+        """
         return "\n".join(
             [*self._describe_task(), "", *self._list_scores(), "", *self._describe_changes(), *self._list_reasons()]
         )
@@ -117,21 +120,21 @@ class RoutingDecision:
         likely = sorted(self.prediction.probabilities.items(), key=lambda item: -item[1])[:_SHOWN_TASKS]
         listed = ", ".join(f"{task} {probability:.2f}" for task, probability in likely)
         tier = f", {self.prediction.tier} tier" if self.prediction.tier else ""
-        return [f"task: {self.task or 'unknown'}, by {self.prediction.source}{tier} ({listed}, …)"]
+        return [f"task: {self.task or 'unknown'}, by {self.prediction.source}{tier} ({listed}, ...)"]
 
     def _list_scores(self) -> list[str]:
         width = max(len(model) for model in self.ranking[:_SHOWN_MODELS])
-        lines = [f"{'model':{width}}  utility = quality (± stderr) − cost − time    USD per 1,000 prompts   seconds"]
+        lines = [f"{'model':{width}}  utility = quality (+/- stderr) - cost - time    USD per 1,000 prompts   seconds"]
         for model in self.ranking[:_SHOWN_MODELS]:
             score = self.scores[model]
             cost, time = price_of_cost(score, self.preference), price_of_time(score, self.preference)
-            terms = f"{score.quality:.3f} (± {score.stderr:.3f}) − {cost:.3f} − {time:.3f}"
+            terms = f"{score.quality:.3f} (+/- {score.stderr:.3f}) - {cost:.3f} - {time:.3f}"
             lines.append(
                 f"{model:{width}}  {score.utility:7.3f} = {terms}"
                 f"   {_or_unknown(score.cost_usd, 1000):>18}   {_or_unknown(score.latency_s, 1):>12}"
             )
         hidden = len(self.ranking) - _SHOWN_MODELS
-        return [*lines, f"… and {hidden} more"] if hidden > 0 else lines
+        return [*lines, f"... and {hidden} more"] if hidden > 0 else lines
 
     def _describe_changes(self) -> list[str]:
         lines = [*self._describe_dial(), *self._describe_other_tasks()]

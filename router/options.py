@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
 from typing import Any, TypedDict, TypeVar, get_args
 
 from router.errors import InputError
@@ -50,7 +51,8 @@ class RouteOptions:
         confidence: How sure the bound of `max_loss` must be, between 0 and 1. 0.95 by default. It needs `max_loss`.
         max_cost_usd: Models that are expected to cost more USD for this prompt are excluded.
         allowed: Names of the models that may be chosen. None: the router's default, or else all.
-        needs: Capabilities that the model must have, such as `vision` or `tools`. An image in the messages adds `vision`.
+        needs: Capabilities that the model must have, such as `vision` or `tools`. Parts of the messages add `vision`,
+            `audio`, `video` or `file`.
         focus: Only this task, or the tasks of this area (creative, technical, informative, language, ethical), count.
         key: A user or a session, for the strategies that keep a key on one model.
         tier: `auto`: the first tier of the classifier answers if it is sure. `full`: the full classifier reads every
@@ -94,7 +96,7 @@ class RouteOptions:
         if self.focus is not None and not isinstance(self.focus, str):
             raise InputError(f"focus must be the name of an area or a task, got {self.focus!r}")
         if not isinstance(self.key, str):
-            raise InputError(f"key must be a string, such as a user's id, got {type(self.key).__name__}")
+            raise InputError(f"key must be a string, such as str(user_id), got {type(self.key).__name__}")
         if self.tier is not None and self.tier not in get_args(TierChoice):
             raise InputError(f"tier must be one of {list(get_args(TierChoice))}, got {self.tier!r}")
 
@@ -108,7 +110,7 @@ class RouteOptions:
         known = [field.name for field in fields(cls)]
         unknown = [name for name in keywords if name not in known]
         if unknown:
-            raise InputError(f"unknown option {unknown[0]!r}; the options are {', '.join(known)}")
+            raise InputError(f"{describe_unknown_name(unknown[0], known)}; the options are {', '.join(known)}")
         return cls(**keywords)
 
     def given(self) -> dict[str, Any]:
@@ -172,6 +174,12 @@ _NUMBERS: tuple[tuple[str, str, Callable[[float], bool]], ...] = (
     ("confidence", "above 0 and below 1", lambda value: 0 < value < 1),
     ("max_cost_usd", "of 0 or more", lambda value: value >= 0),
 )
+
+
+def describe_unknown_name(name: str, known: Sequence[str]) -> str:
+    """Return a sentence about an option that does not exist, with the nearest one that does."""
+    nearest = get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"unknown option {name!r}" + (f"; the nearest one is {nearest[0]!r}" if nearest else "")
 
 
 def takes_options(function: _Function) -> _Function:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
-from router.config.read import choose_profiles, read_config
+from router.config.make import make_router
+from router.config.read import read_config
 from router.config.schema import Config
-from router.model_folder.load import find_model_folder, load_model_folder
-from router.serving.fleet import Fleet
+from router.core import Router
 from router.types import ModelProfile
 
 
@@ -23,11 +23,10 @@ def config() -> None:
 @config.command(name="check")
 @click.argument("file", type=click.Path(path_type=Path))
 def check_config(file: Path) -> None:
-    """Read FILE, TOML or YAML, and its model folder. Print the models, endpoints and limits that it describes."""
+    """Make the router that FILE, TOML or YAML, describes. Print its models, endpoints and limits. Nothing is called."""
     config = read_config(file)
-    profiles = choose_profiles(config, load_model_folder(config.model_folder or find_model_folder()).profiles)
-    Fleet(profiles, config.serving)  # raises if the parts do not fit together; the SDK for the calls is not needed
-    click.echo("\n".join(_describe(profiles, config)))
+    router = make_router(Router, config, connect=False)
+    click.echo("\n".join(_describe(router.profiles, config)))
 
 
 def _describe(profiles: Sequence[ModelProfile], config: Config) -> list[str]:

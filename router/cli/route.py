@@ -51,9 +51,9 @@ def _summarize(decision: RoutingDecision) -> str:
         "",
     ]
     width = max(len(name) for name in decision.ranking[:_SHOWN])
-    lines.append(f"{'':2} {'model':{width}}  expected quality  USD per 1,000 prompts")
+    lines.append(f"{'':2} {'model':{width}}  expected quality    USD per 1,000 prompts")
     for place, name in enumerate(decision.ranking[:_SHOWN], start=1):
         score = decision.scores[name]
         cost = "unknown" if score.cost_usd is None else f"{score.cost_usd * 1000:.2f}"
-        lines.append(f"{place:2} {name:{width}}  {score.quality:.3f} ± {score.stderr:.3f}  {cost:>22}")
+        lines.append(f"{place:2} {name:{width}}  {score.quality:.3f} +/- {score.stderr:.3f}  {cost:>22}")
     return "\n".join([*lines, *(f"note: {reason}" for reason in decision.reasons)])

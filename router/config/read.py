@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
-from router.config.schema import VARIABLE, Config, ConfigFile, EndpointConfig, ModelConfig
-from router.config.served_by import find_endpoints, make_endpoints, share_capacity
+from router.config.schema import Config, ConfigFile, EndpointConfig, ModelConfig
+from router.config.served_by import check_all_used, find_endpoints, make_endpoints, share_capacity
 from router.errors import ConfigError, InputError
 from router.execution.limits import RateLimit, SpendCap
 from router.execution.policy import CallPolicy
@@ -20,7 +20,6 @@ from router.score.parameters import DEFAULT_PARAMETERS
 from router.score.risk import RiskCurve
 from router.serving.serving import Serving
 from router.strategies import make_strategy
-from router.types import ModelProfile
 
 _T = TypeVar("_T")
 _MAX_BYTES = 1 << 20
@@ -39,9 +38,12 @@ def read_config(path: Path) -> Config:
     """
     raw = _parse(path)
     file, defaults = _split(path, raw)
+    _check_quotes(path, "endpoints", file.endpoints, EndpointConfig)
+    _check_quotes(path, "models", file.models, ModelConfig)
     endpoints = {name: _read_endpoint(path, name, values) for name, values in file.endpoints.items()}
     models = {name: _convert(path, f"models.{name}", values, ModelConfig) for name, values in file.models.items()}
     served = {name: find_endpoints(path, name, model, endpoints) for name, model in models.items()}
+    check_all_used(path, served, endpoints)
     return Config(
         path=path,
         model_folder=None if file.model_folder is None else path.parent / file.model_folder,
@@ -60,33 +62,6 @@ def read_config(path: Path) -> Config:
             spend=None if file.spend is None else _convert_policy(path, "spend", file.spend, SpendCap),
         ),
     )
-
-
-def choose_profiles(config: Config, profiles: Sequence[ModelProfile]) -> tuple[ModelProfile, ...]:
-    """Return the profiles of the models that a configuration names, with the weights that it gives them.
-
-    Raises:
-        ConfigError: If it names a model that the model folder lacks.
-    """
-    known = [profile.name for profile in profiles]
-    for name, model in config.models.items():
-        unknown = [other for other in (name, *(model.fallbacks or ())) if other not in known]
-        if unknown:
-            raise ConfigError(
-                f"{config.path}: models.{name}: unknown models {unknown}; the model folder has: {', '.join(known)}"
-            )
-    chosen = [profile for profile in profiles if profile.name in (config.models or known)]
-    weights = {name: model.weight for name, model in config.models.items() if model.weight is not None}
-    return tuple(replace(profile, weight=weights.get(profile.name, profile.weight)) for profile in chosen)
-
-
-def make_serving(config: Config) -> Serving:
-    """Return how models are called, through the endpoints of the configuration if it has any."""
-    if not config.endpoints:
-        return config.serving
-    from router.execution.openai import OpenAIExecutor
-
-    return replace(config.serving, executor=OpenAIExecutor(config.endpoints))
 
 
 def _parse(path: Path) -> Any:
@@ -126,12 +101,21 @@ def _split(path: Path, raw: Any) -> tuple[ConfigFile, RouteOptions]:
 
 def _read_endpoint(path: Path, name: str, values: Mapping[str, Any]) -> EndpointConfig:
     endpoint = _convert(path, f"endpoints.{name}", values, EndpointConfig)
-    if endpoint.key_env is not None and not VARIABLE.fullmatch(endpoint.key_env):
-        raise ConfigError(
-            f"{path}: endpoints.{name}.key_env must be the name of an environment variable that holds the key; "
-            "never write the key itself into this file"
-        )
+    try:
+        endpoint.make_endpoint()
+    except InputError as error:
+        raise ConfigError(f"{path}: endpoints.{name}: {error}") from error
     return endpoint
+
+
+def _check_quotes(path: Path, table: str, entries: Mapping[str, Mapping[str, Any]], kind: type[msgspec.Struct]) -> None:
+    """Raise a `ConfigError` if a name with a dot stands without quotes, so that TOML made nested tables of it."""
+    for name, values in entries.items():
+        for key, value in values.items() if isinstance(values, Mapping) else ():
+            if key not in kind.__struct_fields__ and isinstance(value, Mapping):
+                raise ConfigError(
+                    f'{path}: {table}.{name}.{key}: a name with a dot needs quotes; write [{table}."{name}.{key}"]'
+                )
 
 
 def _read_limit(path: Path, name: str, model: ModelConfig) -> RateLimit | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +13,9 @@ from router.options import RouteOptions
 from router.serving.serving import Serving
 
 if TYPE_CHECKING:
-    from router.execution.openai import Endpoint
+    from router.execution.endpoint import Endpoint
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
-# Names of environment variables. Anything else in that place may be a key, so no error repeats it.
-VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class EndpointConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -26,7 +23,33 @@ class EndpointConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     base_url: str
     key_env: str | None = None
+    key_header: str = "Authorization"
+    headers: dict[str, str] = {}
+    rename: dict[str, str] = {}
+    drop: list[str] = []
     stream_usage: bool = True
+
+    def make_endpoint(self, model: str | None = None) -> Endpoint:
+        """Return the endpoint of the executor.
+
+        Args:
+            model: Name of the model at the server. None: the router's name.
+
+        Raises:
+            InputError: If the URL or a name is invalid.
+        """
+        from router.execution.endpoint import Endpoint
+
+        return Endpoint(
+            base_url=self.base_url,
+            key_env=self.key_env,
+            key_header=self.key_header,
+            headers=self.headers,
+            rename=self.rename,
+            drop=tuple(self.drop),
+            stream_usage=self.stream_usage,
+            model=model,
+        )
 
 
 class ServedBy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

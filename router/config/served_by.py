@@ -10,7 +10,7 @@ from router.config.schema import EndpointConfig, ModelConfig, ServedBy
 from router.errors import ConfigError
 
 if TYPE_CHECKING:
-    from router.execution.openai import Endpoint
+    from router.execution.endpoint import Endpoint
 
 
 def find_endpoints(path: Path, name: str, model: ModelConfig, endpoints: Mapping[str, EndpointConfig]) -> list[ServedBy]:
@@ -40,20 +40,22 @@ def share_capacity(model: str, weight: float | None, places: list[ServedBy]) -> 
 
 def make_endpoints(served: Mapping[str, list[ServedBy]], endpoints: Mapping[str, EndpointConfig]) -> dict[str, Endpoint]:
     """Return an endpoint of the OpenAI executor for every place in which a model is served."""
-    if not endpoints:
-        return {}
-    from router.execution.openai import Endpoint
-
     return {
-        _name(model, place): Endpoint(
-            base_url=endpoints[place.endpoint].base_url,
-            key_env=endpoints[place.endpoint].key_env,
-            stream_usage=endpoints[place.endpoint].stream_usage,
-            model=place.model or model,
-        )
+        _name(model, place): endpoints[place.endpoint].make_endpoint(place.model or model)
         for model, places in served.items()
         for place in places
     }
+
+
+def check_all_used(path: Path, served: Mapping[str, list[ServedBy]], endpoints: Mapping[str, EndpointConfig]) -> None:
+    """Raise a `ConfigError` if an endpoint serves no model."""
+    used = {place.endpoint for places in served.values() for place in places}
+    unused = [name for name in endpoints if name not in used]
+    if unused:
+        raise ConfigError(
+            f'{path}: endpoints.{unused[0]} serves no model; add a table [models."NAME"] for each model that it serves, '
+            "or remove it"
+        )
 
 
 def _name(model: str, place: ServedBy) -> str:

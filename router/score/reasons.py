@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from router.classify.predictor import Classification
 from router.score.profile_arrays import DEFAULT_OUTPUT_TOKENS
@@ -68,6 +68,20 @@ def describe_too_long(profiles: Sequence[ModelProfile], tokens: int) -> list[str
     if len(windows) < len(profiles) or tokens + DEFAULT_OUTPUT_TOKENS <= min(windows):
         return []
     return [f"about {tokens} tokens exceed every context window, so the models with the largest one stay candidates"]
+
+
+def describe_unknown_parts(types: Sequence[str]) -> list[str]:
+    """Return that a prompt has content parts that the router does not know. Nothing if it has none.
+
+    Args:
+        types: Types of the parts.
+    """
+    return [f"content parts of unknown type exclude no model: {', '.join(types)}"] if types else []
+
+
+def describe_unclaimed(needs: Collection[str]) -> str:
+    """Return what to do if no model has the capabilities that a prompt needs."""
+    return f"no profile has {', '.join(sorted(needs))} among its capabilities, so add it to those of models that can"
 
 
 def describe_unknown(scores: Mapping[str, ModelScore], preference: Preference) -> list[str]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from router.calls import Call, CallTarget, Completion
+from router.calls import Call, CallTarget, Completion, Reply, name_target
 from router.decision import RoutingDecision
 from router.errors import BudgetExceededError, InputError
 from router.execution.limits import RateLimiter, SpendTracker
@@ -15,7 +17,8 @@ from router.execution.retry_budget import RetryBudget
 from router.health.live import LiveState
 from router.serving.accounting import RateLimitedGate, account
 from router.serving.lazy import LazyMapping
-from router.serving.serving import Serving, check_models, make_executor
+from router.serving.places import find_places
+from router.serving.serving import Serving, check_fallbacks, check_models, find_known_endpoints, make_executor
 from router.types import ModelProfile
 
 if TYPE_CHECKING:
@@ -38,9 +41,11 @@ class Fleet:
         live: Live state of the endpoints.
         spend_tracker: Keeps spending under the cap. None if there is no cap.
         executor: Makes the calls. None if the router only decides.
+        unserved: The models that the executor has no endpoint for, each with the reason why it is no candidate.
 
     Raises:
-        InputError: If `serving` names a model that does not exist, or gives one endpoint to several models.
+        InputError: If `serving` names a model or an endpoint that does not exist, an endpoint of the executor serves no
+            model, or no model has an endpoint.
     """
 
     def __init__(
@@ -54,20 +59,30 @@ class Fleet:
         self._profiles = {profile.name: profile for profile in profiles}
         check_models(serving, self._profiles)
         self.serving = serving
-        self._endpoints = {
-            profile.name: dict(serving.endpoints.get(profile.name) or {profile.name: profile.weight}) for profile in profiles
+        self.executor = make_executor(serving.executor)
+        places = find_places(profiles, serving.endpoints, find_known_endpoints(self.executor))
+        self.unserved = {name: "the executor has no endpoint for it" for name in self._profiles if name not in places}
+        users = Counter(endpoint for endpoints in places.values() for endpoint in endpoints)
+        self._targets = {
+            model: {
+                name_target(endpoint, model, shared=users[endpoint] > 1): self._make_target(model, endpoint, users[endpoint])
+                for endpoint in endpoints
+            }
+            for model, endpoints in places.items()
         }
-        weights = {name: weight for endpoints in self._endpoints.values() for name, weight in endpoints.items()}
-        # Live state is kept by the endpoint's name. A shared name would mix the latencies of two models.
+        # Names in the live state, which keeps the models of a shared endpoint apart.
+        self._endpoints = {model: list(targets) for model, targets in self._targets.items()}
+        self._model_of = {name: model for model, names in self._endpoints.items() for name in names}
+        weights = {t.name: places[m][t.endpoint] for m, targets in self._targets.items() for t in targets.values()}
         if len(weights) < sum(map(len, self._endpoints.values())):
-            raise InputError("an endpoint must serve one model only; give each model's endpoint its own name")
-        self._model_of = {endpoint: model for model, endpoints in self._endpoints.items() for endpoint in endpoints}
+            raise InputError("an endpoint has the name that a shared one has for a model; rename one of them")
+        for chain in serving.fallbacks.values():
+            self._check_served(chain)
         self._clock, self._rng = clock, rng or random.Random()  # noqa: S311 - no secret depends on it
         self.live = LiveState(weights, policy=serving.health, clock=clock, rng=self._rng)
         self._budget = RetryBudget(serving.calls)
         self._limiter = RateLimiter(serving.limits) if serving.limits else None
         self.spend_tracker = SpendTracker(serving.spend, clock=clock) if serving.spend else None
-        self.executor = make_executor(serving.executor)
 
     def __reduce__(self) -> tuple[type[Fleet], tuple[Sequence[ModelProfile], Serving]]:
         # The live state shows what this process has seen. In another process it may be wrong.
@@ -96,6 +111,20 @@ class Fleet:
         seen = {m: [health[e].predicted_s for e in es if health[e].completed] for m, es in self._endpoints.items()}
         return {model: min(seconds) for model, seconds in seen.items() if seconds}
 
+    def context_limits(self) -> dict[str, int]:
+        """Return the context window of the models whose endpoints said how many tokens they accept.
+
+        A model is as large as its largest endpoint.
+        """
+        limits = self.live.context_limits()
+        windows: dict[str, int] = {}
+        for model in {self._model_of[name] for name in limits}:
+            known = [limits.get(name, self._profiles[model].context_window) for name in self._endpoints[model]]
+            # Nothing is known about an endpoint that said nothing and whose profile has no window.
+            if None not in known:
+                windows[model] = max(window for window in known if window is not None)
+        return windows
+
     def find_cooling(self, models: Sequence[str]) -> dict[str, float | None]:
         """Return the models that cool down, each with the time when it is available again. None if it is not known."""
         names = [endpoint for model in models for endpoint in self._endpoints[model]]
@@ -122,6 +151,8 @@ class Fleet:
         fallbacks: Sequence[str] | None,
         learn: Callable[[Completion], None],
         began_at: float,
+        accept: Callable[[Reply], bool] | None = None,
+        timeout_s: float | None = None,
     ) -> Plan:
         """Return the plan of a call to the models of a decision. It counts against the budgets from its first step on.
 
@@ -135,6 +166,8 @@ class Fleet:
             fallbacks: Models to ask if the first one fails, instead of the rest of the ranking and `Serving.fallbacks`.
             learn: Called with the completion of a successful call.
             began_at: Start of the deadline, by the fleet's clock.
+            accept: Returns whether a reply is good enough. None: every reply is.
+            timeout_s: Deadline of the call in seconds. None: that of `Serving.calls`.
 
         Raises:
             InputError: If a fallback does not exist.
@@ -151,15 +184,17 @@ class Fleet:
             costs = {name: score.cost_usd or 0.0 for name, score in decision.scores.items()}
             models = self._reserve_cost(order, costs)
             call = Call(
-                targets=[target for model in models for target in self._targets(model)],
+                targets=[target for model in models for target in self._find_targets(model)],
                 messages=messages,
                 decision=decision,
                 options=options,
                 stream=stream,
                 needs=needs,
                 tokens=tokens,
+                accept=accept,
             )
             policy, rng, clock = self.serving.calls, self._rng, self._clock
+            policy = policy if timeout_s is None else replace(policy, deadline_s=timeout_s)
             plan = plan_call(call, live=gate, budget=self._budget, policy=policy, clock=clock, rng=rng, began_at=began_at)
             return (yield from account(plan, gate, self.spend_tracker, costs.get(models[0], 0.0), learn))
 
@@ -170,11 +205,17 @@ class Fleet:
         chain = self.serving.fallbacks.get(decision.model) if fallbacks is None else fallbacks
         if chain is None:
             return list(decision.ranking)
-        unknown = [name for name in chain if name not in self._profiles]
-        if unknown:
-            raise InputError(f"fallbacks must name models that exist, got {unknown}; known: {list(self._profiles)}")
+        check_fallbacks("fallbacks", chain)
+        self._check_served(chain)
         # A chain may repeat the first model.
         return list(dict.fromkeys([decision.model, *chain]))
+
+    def _check_served(self, chain: Sequence[str]) -> None:
+        unknown = [name for name in chain if name not in self._endpoints]
+        if unknown:
+            raise InputError(
+                f"fallbacks must name models that exist and have an endpoint, got {unknown}; known: {list(self._endpoints)}"
+            )
 
     def _reserve_cost(self, models: list[str], costs: Mapping[str, float]) -> list[str]:
         """Reserve the expected cost of the first model, and return the models to ask.
@@ -194,21 +235,25 @@ class Fleet:
             f"{costs.get(models[0], 0.0):.3g} USD; wait, raise the cap or choose cheaper models"
         )
 
-    def _targets(self, model: str) -> list[CallTarget]:
+    def _find_targets(self, model: str) -> list[CallTarget]:
         """Return a model's endpoints in random order, but the less loaded one of the first two comes first."""
         # Power of two choices: if every caller took the least loaded endpoint, they would all take the same one at once.
-        profile, names = self._profiles[model], list(self._endpoints[model])
+        names, limits = list(self._endpoints.get(model, ())), self.live.context_limits()
         if len(names) > 1:
             self._rng.shuffle(names)
             names[:2] = sorted(names[:2], key=self.live.load)
-        return [
-            CallTarget(
-                model=model,
-                endpoint=name,
-                context_window=profile.context_window,
-                capabilities=profile.capabilities,
-                input_usd_per_mtok=profile.input_usd_per_mtok,
-                output_usd_per_mtok=profile.output_usd_per_mtok,
-            )
-            for name in names
-        ]
+        targets = [self._targets[model][name] for name in names]
+        # An endpoint knows its own window better than the model's profile does.
+        return [replace(t, context_window=limits[t.name]) if t.name in limits else t for t in targets]
+
+    def _make_target(self, model: str, endpoint: str, n_models: int) -> CallTarget:
+        profile = self._profiles[model]
+        return CallTarget(
+            model=model,
+            endpoint=endpoint,
+            shared=n_models > 1,
+            context_window=profile.context_window,
+            capabilities=profile.capabilities,
+            input_usd_per_mtok=profile.input_usd_per_mtok,
+            output_usd_per_mtok=profile.output_usd_per_mtok,
+        )

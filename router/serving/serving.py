@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,9 +21,10 @@ class Serving:
 
     Attributes:
         executor: Makes the calls. It is an `Executor`, an `AsyncExecutor`, or any function that takes a `CallRequest` and
-            returns a text. None: the router only decides.
+            returns a text. None: the router only decides. If the executor knows its endpoints, models without one are no
+            candidates.
         endpoints: For each model, its endpoints and the capacity of each, > 0. A model that is missing has one endpoint
-            with the model's name and its profile's weight.
+            with the model's name and its profile's weight. Several models can share an endpoint.
         fallbacks: For each model, the models to ask in this order if it fails, instead of the rest of the ranking.
         calls: Deadline, attempts and backoff.
         health: When an endpoint counts as slow, failing or recovered.
@@ -43,6 +45,47 @@ class Serving:
     limits: Mapping[str, RateLimit] = field(default_factory=dict)
     spend: SpendCap | None = None
 
+    def __post_init__(self) -> None:
+        for name, kind in (("calls", CallPolicy), ("health", HealthPolicy)):
+            _check_type(name, getattr(self, name), kind)
+        if self.spend is not None:
+            _check_type("spend", self.spend, SpendCap)
+        for name in ("endpoints", "fallbacks", "limits"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise InputError(f"{name} must map models to values, got {type(getattr(self, name)).__name__}")
+        for model, limit in self.limits.items():
+            _check_type(f"limits[{model!r}]", limit, RateLimit)
+        for model, chain in self.fallbacks.items():
+            check_fallbacks(f"fallbacks[{model!r}]", chain)
+        for model, weights in self.endpoints.items():
+            if not isinstance(weights, Mapping) or not weights or not all(map(_is_capacity, weights.values())):
+                raise InputError(
+                    f"endpoints[{model!r}] must map endpoints to capacities above 0, such as {{'a': 1.0}}, got {weights!r}"
+                )
+        if isinstance(self.executor, type) or not (self.executor is None or _can_call(self.executor)):
+            raise InputError(
+                f"executor must be a function, or have call() or acall(), got {_name_of(self.executor)}; "
+                "pass an object such as OpenAIExecutor({...})"
+            )
+
+
+def check_fallbacks(name: str, chain: object) -> None:
+    """Raise an `InputError` if a chain of fallbacks is not a sequence of names.
+
+    Args:
+        name: Name of the argument, for the message.
+        chain: The value.
+    """
+    # A single string is a sequence of its letters, which nobody means.
+    if isinstance(chain, str) or not isinstance(chain, Sequence) or not all(isinstance(model, str) for model in chain):
+        raise InputError(f"{name} must be a sequence of models, such as ['a', 'b'], got {chain!r}")
+
+
+def find_known_endpoints(executor: object) -> frozenset[str] | None:
+    """Return the endpoints that an executor knows. None if it does not say."""
+    known = getattr(executor, "endpoints", None)
+    return frozenset(map(str, known)) if isinstance(known, Collection) and not isinstance(known, str) else None
+
 
 def make_executor(executor: object) -> object:
     """Return an executor as it is, and a plain function as an executor."""
@@ -56,6 +99,23 @@ def make_executor(executor: object) -> object:
     return made
 
 
+def _can_call(executor: object) -> bool:
+    return callable(executor) or hasattr(executor, "call") or hasattr(executor, "acall")
+
+
+def _is_capacity(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+
+
+def _check_type(name: str, value: object, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise InputError(f"{name} must be a {kind.__name__}, got {_name_of(value)}; write {kind.__name__}(...)")
+
+
+def _name_of(value: object) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+
+
 def check_models(serving: Serving, known: Mapping[str, ModelProfile]) -> None:
     """Raise an `InputError` if `serving` names a model that does not exist.
 
@@ -67,6 +127,3 @@ def check_models(serving: Serving, known: Mapping[str, ModelProfile]) -> None:
         unknown = [model for model in getattr(serving, name) if model not in known]
         if unknown:
             raise InputError(f"{name} must name models that exist, got {unknown}; known: {list(known)}")
-    chained = sorted({model for chain in serving.fallbacks.values() for model in chain} - set(known))
-    if chained:
-        raise InputError(f"fallbacks must name models that exist, got {chained}; known: {list(known)}")

@@ -193,11 +193,11 @@ def test_allowed_and_needs_exclude_with_the_reason() -> None:
     assert decision.excluded == {"sharp": "not among the allowed models", "plain": "lacks tools, vision"}
 
 
-@pytest.mark.parametrize(("chars", "fits"), [(1500, True), (1501, False)])
-def test_prompt_and_answer_must_fit_the_context_window(chars: int, fits: bool) -> None:
-    decision = small().route("x" * chars)  # a third of that and 500 for the answer, of 1000
+@pytest.mark.parametrize(("digits", "fits"), [(450, True), (451, False)])
+def test_prompt_and_answer_must_fit_the_context_window(digits: int, fits: bool) -> None:
+    decision = small().route("7" * digits)  # 1.1 tokens each, 5 for the message and 500 for the answer, of 1000
     assert ("tiny" in decision.ranking) == fits
-    assert fits or decision.excluded == {"tiny": "needs about 1001 tokens, its context window has 1000"}
+    assert fits or decision.excluded == {"tiny": "needs about 1002 tokens, its context window has 1000"}
 
 
 def test_when_all_are_excluded_the_error_names_every_model_with_its_reason_and_pickles() -> None:
@@ -210,8 +210,8 @@ def test_when_all_are_excluded_the_error_names_every_model_with_its_reason_and_p
     }
     assert all(f"{name}: {reason}" in str(refused.value) for name, reason in refused.value.excluded.items())
     assert pickle.loads(pickle.dumps(refused.value)).excluded == refused.value.excluded  # noqa: S301 - made on this line
-    with pytest.raises(NoCandidateError, match="there are no models"):
-        Router([]).route("go on")
+    with pytest.raises(InputError, match="a router needs at least one model, got none"):
+        Router([])
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_when_all_are_excluded_the_error_names_every_model_with_its_reason_and_p
         (lambda: small().route("x", prefer="best"), "one of .*'quality'.*, got 'best'"),
         (lambda: small().route("x", prefer=["cheap"]), "prefer must be"),
         (lambda: small().route("x", focus="cooking"), "one of .*'technical'.*'math'.*, got 'cooking'"),
-        (lambda: small().route("x", focus="language"), "focus must be one of"),  # an area, but none of its tasks is here
+        (lambda: small().route("x", focus="language"), "focus 'language' means the tasks .*; use one of these"),
         (lambda: small().route("x", focus=["math"]), "focus must be the name of an area or a task"),
         (lambda: small().route("x", allowed={"gpt"}), r"unknown models \['gpt'\]; the router has: sharp, plain, tiny"),
         (lambda: small().route("x", allowed="sharp"), "allowed must be a collection of names"),
@@ -279,7 +279,23 @@ def test_a_focus_conditions_the_probabilities_and_spreads_evenly_where_they_give
 
 def test_an_image_needs_vision() -> None:
     decision = small().route(user([{"type": "image_url", "image_url": {"url": "data:"}}]))
-    assert decision.excluded == {"plain": "lacks vision"}
+    too_large = "needs about 5505 tokens, its context window has 1000"  # 5,000 for the image
+    assert decision.excluded == {"plain": "lacks vision", "tiny": too_large}
+
+
+def test_a_capability_that_no_profile_has_is_named_with_the_remedy() -> None:
+    with pytest.raises(NoCandidateError, match=r"lacks audio\); no profile has audio among its capabilities, so add it"):
+        small().route(user([{"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}]))
+
+
+def test_a_part_of_unknown_type_excludes_no_model_and_is_reported() -> None:
+    decision = small().route(user([{"type": "text", "text": "go on"}, {"type": "hologram"}]))
+    assert decision.excluded == {}
+    assert "content parts of unknown type exclude no model: hologram" in decision.reasons
+
+
+def test_a_system_prompt_alone_is_routed_by_its_text() -> None:
+    assert small().route([{"role": "system", "content": "prove that two is prime"}]).task == "math"
 
 
 @pytest.mark.parametrize("last", ["yes, go on", "go on", "", "one two three four five"])

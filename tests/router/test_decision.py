@@ -60,8 +60,8 @@ def test_flip_prices_count_time_too() -> None:
 
 def test_explain_gives_every_term() -> None:
     text = decide(Preference(usd_per_point=0.0003), reasons=("something to know",)).explain()
-    assert text.startswith("task: math, by classifier (math 1.00, …)")
-    assert re.search(r"mid +0\.700 = 0\.800 \(± 0\.000\) − 0\.100 − 0\.000 +3 +unknown", text)
+    assert text.startswith("task: math, by classifier (math 1.00, ...)")
+    assert re.search(r"mid +0\.700 = 0\.800 \(\+/- 0\.000\) - 0\.100 - 0\.000 +3 +unknown", text)
     assert text.endswith("note: something to know")
 
 
@@ -76,7 +76,7 @@ def test_explain_shows_eight_models_and_counts_the_rest() -> None:
     text = decide(Preference(), profiles=[model(f"m{i}", {"math": 0.5}) for i in range(11)]).explain()
     assert "m7" in text
     assert "m8" not in text
-    assert "… and 3 more" in text
+    assert "... and 3 more" in text
 
 
 def test_a_lone_model_could_not_have_been_another() -> None:

@@ -3,10 +3,11 @@ from pathlib import Path
 import pytest
 
 from router import Router
+from router.config.make import make_router
 from router.config.read import read_config
 from router.errors import ConfigError
+from router.execution.endpoint import Endpoint
 from router.execution.limits import RateLimit, SpendCap
-from router.execution.openai import Endpoint
 
 WHOLE = """
 strategy = "contextual>dynamic"
@@ -115,13 +116,24 @@ def test_an_empty_configuration_is_the_default_router(tmp_path: Path) -> None:
         ("[models.a]\nweight = 0.0", "models.a.weight"),
         ("[models.a]\nrequests_per_minute = 0", "models.a: requests_per_minute must be a whole number, at least 1"),
         ("[models.a]\nserved_by = [{endpoint = 'x'}]", r"models.a.served_by must name one of \[\], got 'x'"),
+        ("max_cost_usd = -1.0", "max_cost_usd must be a number of 0 or more, got -1"),
+        ("[models.gpt-5.5]\nweight = 2.0", r'a name with a dot needs quotes; write \[models."gpt-5.5"\]'),
+        ("[endpoints.a.b]\nbase_url = 'http://u'", r'a name with a dot needs quotes; write \[endpoints."a.b"\]'),
+        ("[endpoints.x]\nbase_url = 'u'", "endpoints.x: base_url must be a URL such as 'https://host/v1', got 'u'"),
+        ("[endpoints.x]\nbase_url = 'http://u/v1/chat/completions'", "base_url must end before /chat/completions"),
+        ("[endpoints.x]\nbase_url = 'http://u'", r"endpoints.x serves no model; add a table \[models"),
+        (
+            "[endpoints.x]\nbase_url = 'http://u'\n[endpoints.y]\nbase_url = 'http://v'\n"
+            "[models.a]\nserved_by = [{endpoint = 'x'}]",
+            "endpoints.y serves no model",
+        ),
         ("[endpoints.x]\nkey_env = 'K'", "endpoints.x: .*missing required field `base_url`"),
         (
-            "[endpoints.x]\nbase_url = 'u'\n[endpoints.y]\nbase_url = 'v'\n[models.a]",
+            "[endpoints.x]\nbase_url = 'http://u'\n[endpoints.y]\nbase_url = 'http://v'\n[models.a]",
             r"models.a.served_by must name one or more of \['x', 'y'\]",
         ),
         (
-            "[endpoints.x]\nbase_url = 'u'\n[models.a]\nserved_by = [{endpoint = 'x'}, {endpoint = 'x'}]",
+            "[endpoints.x]\nbase_url = 'http://u'\n[models.a]\nserved_by = [{endpoint = 'x'}, {endpoint = 'x'}]",
             "models.a.served_by names an endpoint and model twice",
         ),
     ],
@@ -134,7 +146,7 @@ def test_a_broken_rule_is_reported_with_its_line_or_key(tmp_path: Path, text: st
 
 def test_a_key_in_the_file_is_refused_and_not_repeated(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="name of an environment variable") as refused:
-        read_config(write(tmp_path, "[endpoints.x]\nbase_url = 'u'\nkey_env = 'sk-secret-123'"))
+        read_config(write(tmp_path, "[endpoints.x]\nbase_url = 'http://u'\nkey_env = 'sk-secret-123'"))
     assert "secret" not in str(refused.value)
 
 
@@ -154,3 +166,46 @@ def test_a_file_that_cannot_be_read_is_reported(tmp_path: Path, name: str, messa
     large = write(tmp_path, "#" * (1 << 20) + "\n", "large.toml")
     with pytest.raises(ConfigError, match="at most 1048576 bytes"):
         read_config(large)
+
+
+def test_an_endpoint_in_the_file_has_all_peculiarities_of_one_in_python(tmp_path: Path) -> None:
+    text = """
+[endpoints.x]
+base_url = "https://u/deployments/d?api-version=2024-10-21"
+key_env = "KEY"
+key_header = "api-key"
+headers = {X-Team = "red"}
+rename = {max_tokens = "max_completion_tokens"}
+drop = ["stop"]
+[models."gpt-5.5"]
+"""
+    assert read_config(write(tmp_path, text)).endpoints["x/gpt-5.5"] == Endpoint(
+        base_url="https://u/deployments/d?api-version=2024-10-21",
+        key_env="KEY",
+        key_header="api-key",
+        headers={"X-Team": "red"},
+        rename={"max_tokens": "max_completion_tokens"},
+        drop=("stop",),
+        model="gpt-5.5",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("allowed = ['gpt-1']", r"allowed names unknown models \['gpt-1'\]"),
+        ("focus = 'cooking'", "focus must be one of"),
+        ("[endpoints.x]\nbase_url = 'http://u'\n[models.'gpt-5.5']\nfallbacks = ['gpt-4.1-mini']", "gpt-4.1-mini"),
+    ],
+)
+def test_a_file_is_refused_by_the_check_and_by_loading_in_the_same_words(
+    tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str
+) -> None:
+    monkeypatch.setenv("LLM_ROUTER_MODEL", str(model_folder))
+    path = write(tmp_path, text)
+    words = []
+    for connect in (True, False):
+        with pytest.raises(ConfigError, match=message) as refused:
+            make_router(Router, read_config(path), connect=connect)
+        words.append(str(refused.value))
+    assert words[0] == words[1]

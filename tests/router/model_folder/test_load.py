@@ -29,13 +29,19 @@ from tests.router.model_folder.damages import (
 QUALITY = {"mean": 0.5, "stderr": 0, "n": 1}
 MISFIT = "does not fit its schema"
 DAMAGES: dict[str, tuple[Damage, str]] = {
-    "quality over 1": (profiles(quality={"math": QUALITY | {"mean": 1.5}}), "mean must be between 0 and 1, got 1.5"),
+    "quality over 1": (
+        profiles(quality={"math": QUALITY | {"mean": 1.5}}),
+        "mean must be a number between 0 and 1, got 1.5",
+    ),
     "negative error": (profiles(quality={"math": QUALITY | {"stderr": -1}}), "stderr must be a finite number of 0 or more"),
     "negative price": (profiles(input_usd_per_mtok=-1), "input_usd_per_mtok must be a finite number of 0 or more, got -1"),
     "negative length": (profiles(output_tokens={"math": -5}), r"output_tokens\['math'\] must be"),
-    "weight zero": (profiles(weight=0), "weight must be above 0, got 0"),
-    "window zero": (profiles(context_window=0), "context_window must be above 0, got 0"),
-    "nameless": (profiles(name=""), "name must not be empty"),
+    "weight zero": (profiles(weight=0), "weight must be a number above 0, got 0"),
+    "window zero": (
+        profiles(context_window=0),
+        "context_window must be a whole number of tokens above 0, such as 128000, got 0",
+    ),
+    "nameless": (profiles(name=""), "name must be a string that is not empty"),
     "price in words": (profiles(input_usd_per_mtok="cheap"), MISFIT),
     "no models": (with_file(PROFILES, b"[]"), "one or more models, each once"),
     "model twice": (with_file(PROFILES, b'[{"name": "a"}, {"name": "a"}]'), "one or more models, each once"),

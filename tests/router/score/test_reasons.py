@@ -9,7 +9,9 @@ from router.score.reasons import (
     describe_focus,
     describe_source,
     describe_too_long,
+    describe_unclaimed,
     describe_unknown,
+    describe_unknown_parts,
 )
 from tests.router.fakes import model, score
 
@@ -55,6 +57,13 @@ def test_a_prompt_that_exceeds_every_window_is_described() -> None:
     assert describe_too_long(profiles, 500) == []  # with 500 tokens for the answer
     assert describe_too_long(profiles, 501) == [reason]
     assert describe_too_long([*profiles, model("open")], 501) == []
+
+
+def test_unknown_parts_and_unclaimed_capabilities_are_named() -> None:
+    assert describe_unknown_parts(()) == []
+    assert describe_unknown_parts(("aura", "hologram")) == ["content parts of unknown type exclude no model: aura, hologram"]
+    claim = "no profile has audio, video among its capabilities, so add it to those of models that can"
+    assert describe_unclaimed({"video", "audio"}) == claim
 
 
 def test_known_figures_need_no_reason() -> None:

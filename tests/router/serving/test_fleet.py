@@ -41,7 +41,7 @@ def test_explicit_fallbacks_replace_the_rest_of_the_ranking() -> None:
     with pytest.raises(AllAttemptsFailedError):
         serve({"best": [DOWN]}, calls=CallPolicy(max_attempts=1)).complete("hello", fallbacks=[])
     assert serve({"best": [DOWN]}, fallbacks={"best": ["poor"]}).complete("hello").model == "poor"
-    with pytest.raises(InputError, match=r"fallbacks must name models that exist, got \['none'\]"):
+    with pytest.raises(InputError, match=r"fallbacks must name models that exist and have an endpoint, got \['none'\]"):
         router.complete("hello", fallbacks=["none"])
 
 
@@ -59,7 +59,9 @@ def test_the_next_decision_sees_the_cooldown_after_a_rate_limit() -> None:
 
 def test_if_all_models_cool_down_routing_still_ranks_and_calls_raise_the_time_of_the_first() -> None:
     clock = FakeClock()
-    router = serve({name: [LIMITED] for name in ("best", "good", "poor")}, clock=clock)
+    # The limits last for 20 s. A longer deadline would wait for their end.
+    short = CallPolicy(deadline_s=10)
+    router = serve({name: [LIMITED] for name in ("best", "good", "poor")}, clock=clock, calls=short)
     with pytest.raises(AllAttemptsFailedError):
         router.complete("hello")
     decision = router.route("hello")

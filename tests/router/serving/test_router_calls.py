@@ -9,6 +9,7 @@ import pytest
 from router import Estimate, InputError, Router, RoutingContext
 from router.calls import Reply, Usage
 from router.errors import (
+    AllAttemptsFailedError,
     CallError,
     DeadlineExceededError,
 )
@@ -44,6 +45,26 @@ def test_feedback_moves_later_decisions_but_not_the_profiles() -> None:
         serve().feedback(decision, 1.0)
 
 
+def test_feedback_on_an_answer_counts_for_the_model_that_gave_it() -> None:
+    uncertain = {task: Estimate(mean=0.9, stderr=0.1, n=1) for task in LABELS}
+    models = [replace(profile, quality=uncertain) for profile in (BEST, GOOD)]
+    serving = Serving(executor=FakeExecutor({"best": [DOWN]}))
+    router = Router(models, prefer="quality", serving=serving, learn=True, clock=FakeClock())
+    answer = router.complete("hello")
+    assert (answer.decision.model, answer.model) == ("best", "good")
+    before = answer.decision.scores
+    for _ in range(20):
+        router.feedback(answer, 0.0)
+    after = router.route("hello").scores
+    assert after["good"].quality < before["good"].quality
+    assert after["best"].quality == before["best"].quality
+    # The argument still names another model.
+    router.feedback(answer, 0.0, model="best")
+    assert router.route("hello").scores["best"].quality < before["best"].quality
+    with pytest.raises(InputError, match="feedback needs a completion or a decision of the router, got str"):
+        router.feedback("four", 1.0)  # type: ignore[arg-type]
+
+
 def test_lengths_of_answers_move_the_expected_cost() -> None:
     reply = Reply(text="long", usage=Usage(input_tokens=10, output_tokens=5000))
     router = Router([GOOD], serving=Serving(executor=FakeExecutor({"good": [reply]})), learn=True)
@@ -56,9 +77,12 @@ def test_lengths_of_answers_move_the_expected_cost() -> None:
 
 
 def test_errors_of_calls_pickle() -> None:
-    error = CallError("rate_limit", "429", status=429, retry_after_s=3.0)
+    error = CallError("rate_limit", "429", status=429, retry_after_s=3.0, code="slow", param="n", detail="wait")
     copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - made on this line
     assert (copy.kind, copy.status, copy.retry_after_s, str(copy)) == ("rate_limit", 429, 3.0, "429")
+    failed = pickle.loads(pickle.dumps(AllAttemptsFailedError("all", failure=error)))  # noqa: S301 - made on this line
+    assert (failed.status, failed.code, failed.param, failed.detail) == (429, "slow", "n", "wait")
+    assert AllAttemptsFailedError("all").status is None
 
 
 def test_closing_a_router_closes_its_executor() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
@@ -230,7 +230,7 @@ class Router:
         (['writing', 'math'], True)
         """
         # A text is a sequence of its letters, which nobody means.
-        if isinstance(prompts, str | bytes | Mapping):
+        if isinstance(prompts, str | bytes | Mapping) or not isinstance(prompts, Iterable):
             raise InputError(f"route_many needs a list of prompts, got {type(prompts).__name__}; write [prompt] for one")
         decisions = self._decider.decide([parse_prompt(prompt) for prompt in prompts], self._merge(options))
         return Batch.of(decisions) if budget_usd is None else spend(decisions, budget_usd)

@@ -136,7 +136,7 @@ def test_feedback_for_an_answer_moves_the_model_that_answered() -> None:
         router.feedback("b", 0.0)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("prompts", ["hello", b"hello", {"role": "user", "content": "hello"}])
+@pytest.mark.parametrize("prompts", ["hello", b"hello", {"role": "user", "content": "hello"}, None, 5])
 def test_many_prompts_are_a_list(prompts: Any) -> None:
     with pytest.raises(InputError, match=r"route_many needs a list of prompts, got .*; write \[prompt\] for one"):
         pair()[0].route_many(prompts)

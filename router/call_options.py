@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from inspect import iscoroutinefunction
+from numbers import Real
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from router.errors import InputError
@@ -111,9 +113,9 @@ class CallOptions:
                     "one that only some servers know goes into extra_body={...}"
                 )
         accept, request = keywords.get("accept"), keywords.get("request")
-        if accept is not None and (stream or not callable(accept)):
+        if accept is not None and (stream or not callable(accept) or iscoroutinefunction(accept)):
             raise InputError(
-                "accept must be a function of the reply and needs stream=False; a stream is given away in parts"
+                "accept must be a plain function of the reply and needs stream=False; a stream is given away in parts"
             )
         if request is not None and not isinstance(request, Mapping):
             raise InputError(f"request must map parameters to values, got {type(request).__name__}")
@@ -132,6 +134,6 @@ class CallOptions:
 def _check_timeout(timeout: object) -> float | None:
     if timeout is None:
         return None
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
+    if isinstance(timeout, bool) or not isinstance(timeout, Real) or not 0 < float(timeout) < math.inf:
         raise InputError(f"timeout must be a number of seconds above 0, got {timeout!r}")
     return float(timeout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -97,4 +98,4 @@ def check_executor(executor: Any, method: str, remedy: str) -> Any:
 def _count_answer_tokens(request: Mapping[str, object]) -> int:
     """Return the longest answer that a request asks for, or the usual length."""
     limit = request.get("max_tokens") or request.get("max_completion_tokens")
-    return int(limit) if isinstance(limit, (int, float)) else int(DEFAULT_OUTPUT_TOKENS)
+    return int(limit) if isinstance(limit, (int, float)) and math.isfinite(limit) else int(DEFAULT_OUTPUT_TOKENS)

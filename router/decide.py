@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -265,17 +265,20 @@ def check_profiles(profiles: Sequence[ModelProfile]) -> tuple[ModelProfile, ...]
     Raises:
         InputError: If there is none, one is no profile, or two of them have one name.
     """
-    if isinstance(profiles, ModelProfile) or not all(isinstance(profile, ModelProfile) for profile in profiles):
+    # A generator is read once.
+    given: tuple[object, ...] = tuple(profiles) if isinstance(profiles, Iterable) else (profiles,)
+    checked = tuple(profile for profile in given if isinstance(profile, ModelProfile))
+    if isinstance(profiles, ModelProfile) or len(checked) < len(given):
         raise InputError("profiles must be a sequence of ModelProfile; write [ModelProfile(name=...)]")
-    if not profiles:
+    if not checked:
         raise InputError("a router needs at least one model, got none; add a ModelProfile")
-    names = [profile.name for profile in profiles]
+    names = [profile.name for profile in checked]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise InputError(
             f"each model needs a name of its own, got several profiles named {', '.join(repeated)}; rename them"
         )
-    return tuple(profiles)
+    return checked
 
 
 def find_focus(focus: str, tasks: Sequence[str]) -> Collection[str]:

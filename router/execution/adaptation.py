@@ -52,7 +52,9 @@ class Adaptation:
                 continue
             if new != name:
                 _note(changes, f"{name} sent as {new}")
-            adapted[new] = value
+            is_body = name == "extra_body" and isinstance(value, Mapping)
+            # Parameters that the SDK does not know stand in there, under the same rules.
+            adapted[new] = self.apply(value, changes) if is_body and isinstance(value, Mapping) else value
         return adapted
 
     def learn(self, failure: CallError, sent: Mapping[str, object]) -> Adaptation | None:

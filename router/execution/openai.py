@@ -6,8 +6,9 @@ import asyncio
 import json
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from importlib import import_module
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -107,7 +108,7 @@ class OpenAIExecutor:
                 return read_reply(await self._create(request))
         except Exception as error:  # noqa: BLE001 - whatever leaves the SDK, the attempt has failed
             # `from None`, because the SDK's error may contain the prompt and the key.
-            raise _translate(error, request.timeout_s) from None
+            raise self._hide(_translate(error, request.timeout_s)) from None
 
     async def _stream(self, request: CallRequest) -> AsyncGenerator[Chunk, None]:
         clock = asyncio.get_running_loop().time
@@ -119,7 +120,7 @@ class OpenAIExecutor:
                     async with asyncio.timeout(within_s):
                         chunk = await anext(chunks, None)
                 except Exception as error:  # noqa: BLE001 - whatever leaves the SDK, the attempt has failed
-                    raise _translate(error, within_s) from None
+                    raise self._hide(_translate(error, within_s)) from None
                 if chunk is None:
                     return
                 yield chunk
@@ -128,17 +129,17 @@ class OpenAIExecutor:
     async def _chunks(self, request: CallRequest) -> AsyncGenerator[Chunk, None]:
         events: Any = await self._create(request)
         async with events:
-            if "json" in events.response.headers.get("content-type", ""):
-                # The server does not stream. Its whole answer is paid, so it is used.
-                yield make_single_chunk(_parse_answer(await events.response.aread()))
-                return
-            end, has_text, finished = StreamEnd(events.response), False, False
+            end, has_text, finished, empty = StreamEnd(events.response), False, False, True
             async for event in events:
+                empty = False
                 if (chunk := read_chunk(event, has_text=has_text)) is not None:
                     # Anything but the usage and the end is content, such as a tool call.
                     has_text = has_text or bool(chunk.text) or (chunk.finish_reason is None and chunk.usage is None)
                     finished = finished or chunk.finish_reason is not None
                     yield chunk
+            if empty and end.json:
+                # The server does not stream. Its whole answer is paid, so it is used.
+                yield make_single_chunk(_parse_answer(end.json))
             # A marked end without any content is no answer.
             if end.is_marked and has_text and not finished:
                 yield Chunk(text="", finish_reason="stop")
@@ -191,6 +192,11 @@ class OpenAIExecutor:
         if isinstance(options.get("response_format"), type):
             options = {**options, "response_format": _make_response_format(options["response_format"])}
         create: Any = self._client(endpoint).chat.completions.create  # its overloads take no mappings
+        # A parameter may have a name at this server that the SDK does not know.
+        foreign = {n: options[n] for n in endpoint.rename.values() if n in options and n not in signature(create).parameters}
+        if foreign:
+            options = {n: value for n, value in options.items() if n not in foreign}
+            options["extra_body"] = {**(options.get("extra_body") or {}), **foreign}
         try:
             pending = create(
                 model=endpoint.name_of(request.model),
@@ -206,8 +212,21 @@ class OpenAIExecutor:
             answer: object = await pending
         except Exception as error:  # noqa: BLE001 - whatever leaves the SDK, the attempt has failed
             # `from None`, because the SDK's error may contain the prompt and the key.
-            raise _hide(_translate(error, request.timeout_s), secrets) from None
+            raise _translate(error, request.timeout_s) from None
         return answer
+
+    def _hide(self, error: RouterError) -> RouterError:
+        """Remove all keys from the server's words. Some servers repeat them."""
+        if not isinstance(error, CallError):
+            return error
+        for endpoint in self._endpoints.values():
+            with suppress(CallError):
+                for header in endpoint.key_headers().values():
+                    key = header.removeprefix("Bearer ")
+                    for name in ("detail", "code", "param"):
+                        if key in (text := getattr(error, name) or ""):
+                            setattr(error, name, text.replace(key, "***"))
+        return error
 
     def _client(self, endpoint: Endpoint) -> AsyncOpenAI:
         loop = asyncio.get_running_loop()
@@ -250,14 +269,6 @@ def _parse_answer(body: bytes) -> Reply:
     data = json.loads(body)
     # Not validated, like every answer of the SDK.
     return read_reply(ChatCompletion.construct(**data) if isinstance(data, dict) else data)
-
-
-def _hide(error: RouterError, secrets: Mapping[str, str]) -> RouterError:
-    """Remove the key from the server's text. Some servers repeat it."""
-    if isinstance(error, CallError) and error.detail:
-        for secret in secrets.values():
-            error.detail = error.detail.replace(secret.removeprefix("Bearer "), "***")
-    return error
 
 
 def _translate(error: Exception, within_s: float) -> RouterError:

@@ -60,7 +60,7 @@ def test_the_known_parameters_are_those_of_the_sdk() -> None:
         ({"timeout": "5"}, "timeout must be a number of seconds above 0, got '5'"),
         ({"timeout": True}, "timeout must be"),
         ({"timeout": float("nan")}, "timeout must be"),
-        ({"accept": 5}, "accept must be a function"),
+        ({"accept": 5}, "accept must be a plain function"),
         ({"accept": bool, "stream": True}, "needs stream=False"),
         ({"request": "x"}, "request must map"),
         ({"fallbacks": "b"}, r"fallbacks must be a sequence of models, such as \['a', 'b'\], got 'b'"),

@@ -105,3 +105,18 @@ def test_a_failed_attempt_says_what_was_changed_too(lab: Lab) -> None:
     error = Caller(lab, "sync", "no-length", executor=new_executor(lab, "no-length")).ask(options={"max_tokens": 50}).error
     assert error is not None
     assert error.attempts[0].changes == ("max_tokens sent as max_completion_tokens",)
+
+
+@in_every_way
+def test_a_parameter_of_the_server_that_the_sdk_does_not_know_goes_into_the_body(lab: Lab, way: str) -> None:
+    endpoint = lab.endpoint("ok", rename={"max_tokens": "max_new_tokens"}, drop=("top_k",))
+    executor = OpenAIExecutor({"ok": endpoint})
+    options = {"max_tokens": 5, "extra_body": {"top_k": 4, "min_p": 0.1}}
+    assert Caller(lab, way, "ok", executor=executor).ask(options=options).error is None
+    (_, body, _) = lab.server.asked[-1]
+    assert {name: body.get(name) for name in ("max_new_tokens", "max_tokens", "top_k", "min_p")} == {
+        "max_new_tokens": 5,
+        "max_tokens": None,
+        "top_k": None,
+        "min_p": 0.1,
+    }

@@ -13,7 +13,7 @@ from router.execution.openai import OpenAIExecutor
 from router.execution.policy import CallPolicy
 from router.types import FailureClass
 from tests.router.execution.faulty_server import ANSWER, PARTIAL
-from tests.router.execution.openai_lab import BOUND_S, TOKENS, Caller, Lab, in_every_way, streaming
+from tests.router.execution.openai_lab import BOUND_S, KEY, TOKENS, Caller, Lab, in_every_way, streaming
 
 
 @in_every_way
@@ -189,3 +189,13 @@ def test_a_closed_port_falls_back(lab: Lab, way: str) -> None:
     executor = OpenAIExecutor({"gone": gone, "ok": lab.endpoint("ok")})
     caller = Caller(lab, way, "gone", "ok", executor=executor)
     assert caller.ask().attempts == [("gone", "transient"), ("ok", None)]
+
+
+@in_every_way
+@pytest.mark.parametrize("fault", ["400", "401"])
+def test_a_key_that_a_server_repeats_is_hidden_in_the_detail(lab: Lab, way: str, fault: str) -> None:
+    error = Caller(lab, way, fault).ask().error
+    assert isinstance(error, AllAttemptsFailedError)
+    assert error.detail is not None
+    assert "***" in error.detail
+    assert KEY not in f"{error.detail} {error.code} {error.param}"

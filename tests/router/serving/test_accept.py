@@ -95,5 +95,5 @@ def test_an_exception_of_accept_surfaces_and_leaves_nothing_in_flight(ask: Ask) 
 @pytest.mark.parametrize("options", [{"stream": True, "accept": is_long}, {"accept": "yes"}], ids=["stream", "no function"])
 @both_ways
 def test_accept_is_a_function_and_no_stream_has_it(ask: Ask, options: dict[str, object]) -> None:
-    with pytest.raises(InputError, match=r"accept must be a function of the reply,? and needs stream=False"):
+    with pytest.raises(InputError, match=r"accept must be a plain function of the reply,? and needs stream=False"):
         ask(serve(), **options)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from decimal import Decimal
 from inspect import iscoroutinefunction
-from numbers import Real
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from router.errors import InputError
@@ -117,18 +118,32 @@ class CallOptions:
             raise InputError(
                 "accept must be a plain function of the reply and needs stream=False; a stream is given away in parts"
             )
+        if not isinstance(stream, bool):
+            raise InputError(f"stream must be True or False, got {stream!r}")
         if request is not None and not isinstance(request, Mapping):
             raise InputError(f"request must map parameters to values, got {type(request).__name__}")
         if keywords.get("fallbacks") is not None:
             check_fallbacks("fallbacks", keywords["fallbacks"])
         return cls(
             route=RouteOptions.of({n: v for n, v in keywords.items() if n in routing}).with_defaults(defaults),
-            request={**{n: v for n, v in keywords.items() if n in sent and v is not None}, **(request or {})},
+            request={
+                **{name: _make_plain(value) for name, value in keywords.items() if name in sent and value is not None},
+                **(request or {}),
+            },
             stream=stream,
             accept=accept,
             fallbacks=keywords.get("fallbacks"),
             timeout_s=_check_timeout(keywords.get("timeout")),
         )
+
+
+def _make_plain(value: object) -> object:
+    """Return a number of numpy or a `Decimal` as one that JSON has. Other values stay."""
+    if isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    return float(value) if isinstance(value, Real | Decimal) else value
 
 
 def _check_timeout(timeout: object) -> float | None:

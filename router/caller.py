@@ -69,7 +69,7 @@ class Caller:
     def _find_needs(self, request: Mapping[str, object]) -> frozenset[str]:
         """Return the capabilities that a request uses, as far as any profile claims to have them."""
         form = request.get("response_format")
-        used = {"tools"} if request.get("tools") else set()
+        used = {"tools"} if request.get("tools") or request.get("functions") else set()
         # A class is a pydantic model, which the SDK sends as a JSON schema.
         is_json = isinstance(form, type) or (isinstance(form, Mapping) and str(form.get("type")).startswith("json"))
         used |= {"json"} if is_json else set()

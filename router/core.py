@@ -230,8 +230,13 @@ class Router:
         (['writing', 'math'], True)
         """
         # A text is a sequence of its letters, which nobody means.
-        if isinstance(prompts, str | bytes | Mapping) or not isinstance(prompts, Iterable):
-            raise InputError(f"route_many needs a list of prompts, got {type(prompts).__name__}; write [prompt] for one")
+        # A table is a sequence of its column names.
+        no_list = isinstance(prompts, str | bytes | Mapping) or hasattr(prompts, "columns")
+        if no_list or not isinstance(prompts, Iterable):
+            raise InputError(
+                f"route_many needs a list of prompts, got {type(prompts).__name__}; write [prompt] for one, or take the "
+                "column of a table"
+            )
         decisions = self._decider.decide([parse_prompt(prompt) for prompt in prompts], self._merge(options))
         return Batch.of(decisions) if budget_usd is None else spend(decisions, budget_usd)
 

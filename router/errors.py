@@ -115,6 +115,7 @@ class CallError(ServingError):
     - `unable` affects this request only: a parameter or content that this model does not take, a prompt that is too long
       for it, its content filter. The next model is asked at once, and nothing counts against the endpoint.
     - `request` is wrong for every model. The call ends.
+    - `rejected`: `accept` returned False for the answer. The next model is asked, and nothing counts against the endpoint.
     - `cancelled`: the caller left, or time ran out.
 
     Attributes:
@@ -162,7 +163,7 @@ class AllAttemptsFailedError(ServingError):
     """Every attempt that the call policy allows failed.
 
     Attributes:
-        failure: The last failure, also as `__cause__`. For an answer that was not accepted it is `unable`.
+        failure: The last failure, also as `__cause__`.
 
     >>> from router import CallError, FakeExecutor, Router, Serving
     >>> refusal = CallError("request", "400", status=400, param="messages", detail="messages must not be empty")

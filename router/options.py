@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
+from numbers import Real
 from typing import Any, TypedDict, TypeVar, get_args
 
 from router.errors import InputError
@@ -195,7 +196,12 @@ def takes_options(function: _Function) -> _Function:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value)
+    # numpy's numbers are registered as Real, too.
+    return isinstance(value, Real) and not _is_flag(value) and not math.isnan(value)
+
+
+def _is_flag(value: object) -> bool:
+    return isinstance(value, bool)
 
 
 def _check_names(option: str, names: Collection[str]) -> None:

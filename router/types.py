@@ -22,7 +22,7 @@ Source = Literal["classifier", "keywords", "default"]
 Tier = Literal["first", "full"]
 TierChoice = Literal["auto", "full"]
 # Why a call failed. `router.health` and `router.execution.plan` say what follows from each class.
-FailureClass = Literal["transient", "rate_limit", "auth", "unable", "request", "cancelled"]
+FailureClass = Literal["transient", "rate_limit", "auth", "unable", "request", "rejected", "cancelled"]
 
 
 def _require(holds: bool, rule: str, value: object) -> None:

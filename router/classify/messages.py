@@ -19,6 +19,7 @@ class MessageModel(Protocol):
 Message: TypeAlias = Mapping[str, object] | MessageModel
 Prompt: TypeAlias = str | Sequence[Message]
 
+_EMPTY_IN_DUMPS = ("audio", "function_call", "refusal", "tool_calls")
 # Fields of an answer that servers refuse in a request.
 _ANSWER_ONLY = {"annotations", "parsed", "parsed_arguments"}
 
@@ -27,7 +28,8 @@ def read_messages(messages: object) -> list[dict[str, Any]]:
     """Return messages as plain dictionaries that can be sent.
 
     An object of an SDK loses the fields that are None and those that only an answer has. Its other fields stay, because some
-    servers need them again, such as `reasoning_content`. Dictionaries stay as they are.
+    servers need them again, such as `reasoning_content`. Dictionaries stay as they are, except for the same empty fields in
+    an assistant's message, which `model_dump()` puts there.
 
     Args:
         messages: Chat messages in the OpenAI form, each a dictionary or an object with `model_dump`. A text is one user
@@ -58,7 +60,13 @@ def _read_message(position: int, message: object) -> dict[str, Any]:
             f"message {position} must be a mapping with a 'role' and 'content', got {type(message).__name__}; "
             "of an SDK's response pass choices[0].message"
         )
-    return plain
+    return _clean(plain) if plain["role"] == "assistant" else plain
+
+
+def _clean(message: dict[str, Any]) -> dict[str, Any]:
+    """Return an assistant's message without fields that `model_dump()` leaves empty, and that some servers refuse."""
+    empty = {key for key in _EMPTY_IN_DUMPS if key in message and not message[key]} | (_ANSWER_ONLY & message.keys())
+    return {key: value for key, value in message.items() if key not in empty} if empty else message
 
 
 def _make_plain(value: object) -> Any:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from codecs import BOM_UTF8
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -74,7 +77,8 @@ def _parse(path: Path) -> Any:
     if path.suffix not in (".toml", ".yaml", ".yml"):
         raise ConfigError(f"{path}: the name must end in .toml, .yaml or .yml, which says the format")
     try:
-        return (msgspec.toml if path.suffix == ".toml" else msgspec.yaml).decode(content)
+        # Editors of Windows put a byte order mark before the text.
+        return (msgspec.toml if path.suffix == ".toml" else msgspec.yaml).decode(content.removeprefix(BOM_UTF8))
     except ImportError as error:
         raise ConfigError(
             f"{path}: YAML needs the package pyyaml; pip install 'contextual-llm-router[yaml]', or write it as TOML"
@@ -133,7 +137,16 @@ def _convert(path: Path, key: str, raw: Any, kind: type[_T]) -> _T:
     except msgspec.ValidationError as error:
         message = str(error).replace("`$.", f"`{key}." if key else "`").replace("`$`", f"`{key or 'the file'}`")
         place = "" if not key or key in message else f"{key}: "
+        message += _describe_nearest(message, [one.name for one in fields(RouteOptions)] * (not key), kind)
         raise ConfigError(f"{path}: {place}{message}") from error
+
+
+def _describe_nearest(message: str, options: Sequence[str], kind: type[_T]) -> str:
+    """Return a remedy for a key that does not exist: the nearest one that does. Empty for other messages."""
+    unknown = re.search(r"unknown field `([^`]*)`", message)
+    names = [*getattr(kind, "__struct_fields__", ()), *options]
+    nearest = get_close_matches(unknown[1], names, n=1, cutoff=0.4) if unknown else []
+    return f"; the nearest key is {nearest[0]!r}" if nearest else f"; the keys are {', '.join(names)}" if unknown else ""
 
 
 def _convert_policy(path: Path, key: str, raw: Mapping[str, Any], kind: type[_T]) -> _T:

@@ -25,7 +25,7 @@ def read_reply(answer: object) -> Reply:
     """
     choice = _first_choice(answer)
     message = getattr(choice, "message", None)
-    text, finish_reason = _read_text(message), _read_finish_reason(choice)
+    text, finish_reason = _read_text(message) or _read_older_text(choice), _read_finish_reason(choice)
     has_content = bool(text or getattr(message, "tool_calls", None))
     _check_answer(answer, choice, finish_reason, has_content=has_content)
     if finish_reason is None and not has_content:
@@ -33,24 +33,31 @@ def read_reply(answer: object) -> Reply:
     return Reply(text=text, finish_reason=finish_reason, usage=_read_usage(answer) or Usage(), raw=answer)
 
 
-def read_chunk(event: object, *, has_text: bool = False) -> Chunk | None:
+def read_chunk(event: object, *, begun: bool = False) -> Chunk | None:
     """Return the chunk in an event of a stream. None if the event is empty, such as a first one with the role only.
+
+    A usage before the answer begins is no chunk: servers that report it with every event report it again.
 
     Args:
         event: The event.
-        has_text: Whether an earlier event had a text or a tool call.
+        begun: Whether an earlier event had a chunk.
 
     Raises:
         CallError: If the event reports a failure.
     """
     choice, usage = _first_choice(event), _read_usage(event)
     delta = getattr(choice, "delta", None)
-    text, finish_reason = _read_text(delta), _read_finish_reason(choice)
+    text, finish_reason = _read_text(delta) or _read_older_text(choice), _read_finish_reason(choice)
     has_content = bool(text) or _has_other_content(delta)
-    _check_answer(event, choice, finish_reason, has_content=has_text or has_content)
-    if not has_content and finish_reason is None and usage is None:
+    _check_answer(event, choice, finish_reason, has_content=begun or has_content)
+    if not has_content and finish_reason is None and (usage is None or not begun):
         return None
     return Chunk(text=text, finish_reason=finish_reason, usage=usage, raw=event)
+
+
+def _read_older_text(choice: object) -> str:
+    """Return the text of a choice in the older completions protocol, where it stands beside the message."""
+    return _read_content(getattr(choice, "text", None))
 
 
 def _check_answer(answer: object, choice: object, finish_reason: str | None, *, has_content: bool) -> None:

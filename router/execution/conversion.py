@@ -18,6 +18,7 @@ _MISTAKES = (
     LookupError,
     NameError,
     NotImplementedError,
+    RecursionError,
     SyntaxError,
     TypeError,
     ValueError,
@@ -38,13 +39,13 @@ def errors_as_failures() -> Iterator[None]:
 
 
 def _is_mistake(error: Exception) -> bool:
-    """Return whether an exception is Python's own for a mistake in the code.
+    """Return whether an exception is Python's own for a mistake in the code, or for a file that is missing.
 
     Exceptions of libraries derive from the same classes, but are defined elsewhere: `json.JSONDecodeError` is a
     `ValueError` that a server's answer causes. A text that cannot be decoded is the server's fault too.
     """
     own = type(error).__module__ == "builtins" and not isinstance(error, UnicodeError)
-    return own and isinstance(error, _MISTAKES)
+    return own and isinstance(error, (*_MISTAKES, FileNotFoundError, IsADirectoryError, NotADirectoryError))
 
 
 def make_reply(answer: object) -> Reply:

@@ -20,7 +20,9 @@ _LIKE_A_KEY = re.compile(
 )
 _PASTED_PATHS = ("/chat/completions", "/completions", "/responses", "/embeddings", "/messages", "/models")
 _LONG_WORD = re.compile(r"\w[\w-]{18,}\w|^(sk|gsk|hf|xai)[-_]")
-_SECRET_NAMES = re.compile(r"(api[-_]?)?(key|token|secret)|authorization|x-api-key", re.IGNORECASE)
+_SECRET_NAMES = re.compile(
+    r"(x[-_])?((api|auth|access)[-_]?)?(key|token|secret)|(proxy-)?authorization|x-goog-api-key|cookie", re.IGNORECASE
+)
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 
 
@@ -63,8 +65,11 @@ class Endpoint:
         _check_texts("model", self.model if isinstance(self.model, Mapping) else {"model": self.model or "any"})
         _check_texts("headers", self.headers)
         _check_texts("rename", self.rename)
-        if isinstance(self.drop, str) or not all(isinstance(name, str) for name in self.drop):
+        is_collection = isinstance(self.drop, Collection) and not isinstance(self.drop, str)
+        if not is_collection or not all(isinstance(name, str) for name in self.drop):
             raise InputError(f"drop must be a collection of parameters, such as {{'stream_options'}}, got {self.drop!r}")
+        if not isinstance(self.key_header, str):
+            raise InputError(f"key_header must be the name of a header, got {type(self.key_header).__name__}")
         for name, value in {self.key_header: "", **self.headers}.items():
             if not _HEADER_NAME.fullmatch(name) or not ((value.isascii() and value.isprintable()) or not value):
                 raise InputError("headers must have the names and printable ASCII values of HTTP headers; correct them")
@@ -134,7 +139,7 @@ def _check_url(base_url: object) -> None:
             rest = path.removesuffix(pasted)
             raise InputError(f"base_url must end before {pasted}, which the SDK adds, got {url.path!r}; write {rest!r}")
     if url.fragment:
-        raise InputError(f"base_url must have no fragment, got '#{url.fragment}'; remove it")
+        raise InputError("base_url must have no fragment (#...); remove it")
 
 
 def _check_key_env(name: object) -> None:

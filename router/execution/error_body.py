@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 # Servers repeat prompts in their messages. The rules need only the beginning.
 _MAX_TEXT = 4000
 _MAX_CODES = 400
 _MAX_DEPTH = 8
+_LEAST_ECHO = 12
 _MAX_ENTRIES = 20
 _CODES = ("code", "type", "status")
 # Fields that repeat the request or the model's answer: pydantic, Groq, OpenRouter, llama.cpp. They say nothing about the
@@ -43,8 +44,12 @@ class ErrorBody:
     detail: str | None
 
 
-def read_error_body(body: object) -> ErrorBody:
+def read_error_body(body: object, sent: Iterable[str] = ()) -> ErrorBody:
     """Return the facts in a body: an object, a list of them, a text, or JSON inside a text.
+
+    Args:
+        body: The body.
+        sent: Texts of the request. They are left out of `text` if the server repeats them.
 
     >>> read_error_body([{"error": {"code": 400, "message": "API key not valid."}}]).text
     '400 | api key not valid.'
@@ -57,6 +62,10 @@ def read_error_body(body: object) -> ErrorBody:
     facts = (f"n_ctx {value}" for key, value in leaves if key == "n_ctx")
     messages = (_message_of(key, value) for key, value in leaves if key not in (*_CODES, "param", "n_ctx"))
     head, tail = " ".join([*codes, *params, *facts])[:_MAX_CODES], " ".join(dict.fromkeys(messages))
+    for text in sent:
+        # A short one, such as "tools", may be a word of the server's own.
+        if len(text) >= _LEAST_ECHO:
+            tail = tail.replace(text, " ")
     return ErrorBody(codes, params, f"{head} | {tail}"[:_MAX_TEXT].lower(), detail or None)
 
 

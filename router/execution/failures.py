@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from router.errors import CallError
 from router.execution.error_body import read_error_body
@@ -19,7 +19,7 @@ _ALWAYS_AUTH = (401, 402)
 _PAGE = re.compile(r"[^|]*\| \s*<(?:!doctype|html|head|body|center|h1|\?xml)")
 
 
-def failure_of(error: Exception, *, wall_clock: Callable[[], float] = time.time) -> CallError:
+def failure_of(error: Exception, *, sent: Iterable[str] = (), wall_clock: Callable[[], float] = time.time) -> CallError:
     """Return the failure that an exception of an HTTP client or an SDK stands for.
 
     The exception is recognised by its attributes, so that no client has to be imported: `status_code` or
@@ -28,6 +28,7 @@ def failure_of(error: Exception, *, wall_clock: Callable[[], float] = time.time)
 
     Args:
         error: The exception.
+        sent: Texts of the request. They do not decide if the server repeats them.
         wall_clock: Seconds since the epoch, for a Retry-After that is a date.
     """
     response = getattr(error, "response", None)
@@ -38,6 +39,7 @@ def failure_of(error: Exception, *, wall_clock: Callable[[], float] = time.time)
         type(error).__name__,
         status=_find_status(getattr(error, "status_code", None), getattr(response, "status_code", None)),
         body=[fields, str(error) if body is None else body],
+        sent=sent,
         retry_after_s=read_retry_after(headers, wall_clock) if isinstance(headers, Mapping) else None,
     )
 
@@ -47,8 +49,10 @@ def failure_in(body: object) -> CallError:
     return _make_failure("error in the body", status=None, body=body, retry_after_s=None)
 
 
-def _make_failure(name: str, *, status: int | None, body: object, retry_after_s: float | None) -> CallError:
-    facts = read_error_body(body)
+def _make_failure(
+    name: str, *, status: int | None, body: object, retry_after_s: float | None, sent: Iterable[str] = ()
+) -> CallError:
+    facts = read_error_body(body, sent)
     # Some servers put the status into the code of the error object.
     status = status if status is not None else _find_status(*facts.codes)
     kind, limit, too_long = _classify(status, facts.text)

@@ -7,7 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
 from router.calls import CallRequest, Chunk, Reply, Usage
-from router.errors import CallError
+from router.errors import CallError, InputError
 from router.execution.conversion import make_chunks, make_single_chunk
 
 # What a scripted executor does at one request: answer, fail, or stream pieces that may end in a failure.
@@ -26,6 +26,9 @@ class FakeExecutor:
     Attributes:
         requests: All requests, in order.
 
+    Raises:
+        InputError: If the script has another form.
+
     >>> from router import Router, Serving
     >>> router = Router.load(serving=Serving(executor=FakeExecutor({"gpt-5.5": ["first", "second"]})))
     >>> [router.complete("hello", allowed={"gpt-5.5"}).text for _ in range(3)]
@@ -33,7 +36,7 @@ class FakeExecutor:
     """
 
     def __init__(self, script: Mapping[str, Sequence[Act]] | None = None) -> None:
-        self._script = {endpoint: list(acts) for endpoint, acts in (script or {}).items()}
+        self._script = {endpoint: list(acts) for endpoint, acts in _check_script(script or {}).items()}
         self._lock = threading.Lock()
         self.requests: list[CallRequest] = []
 
@@ -61,6 +64,20 @@ class FakeExecutor:
             self.requests.append(request)
         acts = self._script.get(request.endpoint) or [f"answered by {request.model}"]
         return acts[min(n_before, len(acts) - 1)]
+
+
+def _check_script(script: object) -> Mapping[str, Sequence[Act]]:
+    rule = "a script must map endpoints to lists of acts, such as {'gpt-5.5': ['first answer', CallError(...)]}"
+    if not isinstance(script, Mapping):
+        raise InputError(f"{rule}, got {type(script).__name__}")
+    for endpoint, acts in script.items():
+        # A text is a sequence of its letters, which nobody means.
+        if isinstance(acts, str) or not isinstance(acts, Sequence):
+            raise InputError(f"{rule}, got {type(acts).__name__} for {endpoint!r}; put it into a list")
+        for act in acts:
+            if not isinstance(act, str | Reply | CallError | Sequence):
+                raise InputError(f"{rule}, got {type(act).__name__} as an act of {endpoint!r}")
+    return script
 
 
 def _make_pieces(act: str | Reply | Sequence[str | Chunk | CallError]) -> Iterator[str | Chunk]:

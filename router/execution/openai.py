@@ -12,7 +12,7 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from router.calls import CallRequest, Chunk, Reply
+from router.calls import CallRequest, Chunk, Messages, Reply
 from router.errors import CallError, InputError, RouterError
 from router.execution.adaptation import Adaptation
 from router.execution.answers import read_chunk, read_reply
@@ -108,7 +108,7 @@ class OpenAIExecutor:
                 return read_reply(await self._create(request))
         except Exception as error:  # noqa: BLE001 - whatever leaves the SDK, the attempt has failed
             # `from None`, because the SDK's error may contain the prompt and the key.
-            raise self._hide(_translate(error, request.timeout_s)) from None
+            raise self._hide(_translate(error, request, request.timeout_s)) from None
 
     async def _stream(self, request: CallRequest) -> AsyncGenerator[Chunk, None]:
         clock = asyncio.get_running_loop().time
@@ -120,7 +120,7 @@ class OpenAIExecutor:
                     async with asyncio.timeout(within_s):
                         chunk = await anext(chunks, None)
                 except Exception as error:  # noqa: BLE001 - whatever leaves the SDK, the attempt has failed
-                    raise self._hide(_translate(error, within_s)) from None
+                    raise self._hide(_translate(error, request, within_s)) from None
                 if chunk is None:
                     return
                 yield chunk
@@ -129,19 +129,17 @@ class OpenAIExecutor:
     async def _chunks(self, request: CallRequest) -> AsyncGenerator[Chunk, None]:
         events: Any = await self._create(request)
         async with events:
-            end, has_text, finished, empty = StreamEnd(events.response), False, False, True
+            end, begun, finished, empty = StreamEnd(events.response), False, False, True
             async for event in events:
                 empty = False
-                if (chunk := read_chunk(event, has_text=has_text)) is not None:
-                    # Anything but the usage and the end is content, such as a tool call.
-                    has_text = has_text or bool(chunk.text) or (chunk.finish_reason is None and chunk.usage is None)
-                    finished = finished or chunk.finish_reason is not None
+                if (chunk := read_chunk(event, begun=begun)) is not None:
+                    begun, finished = True, finished or chunk.finish_reason is not None
                     yield chunk
             if empty and end.json:
                 # The server does not stream. Its whole answer is paid, so it is used.
                 yield make_single_chunk(_parse_answer(end.json))
             # A marked end without any content is no answer.
-            if end.is_marked and has_text and not finished:
+            if end.is_marked and begun and not finished:
                 yield Chunk(text="", finish_reason="stop")
 
     def _iterate(self, request: CallRequest) -> Iterator[Chunk]:
@@ -212,7 +210,7 @@ class OpenAIExecutor:
             answer: object = await pending
         except Exception as error:  # noqa: BLE001 - whatever leaves the SDK, the attempt has failed
             # `from None`, because the SDK's error may contain the prompt and the key.
-            raise _translate(error, request.timeout_s) from None
+            raise _translate(error, request, request.timeout_s) from None
         return answer
 
     def _hide(self, error: RouterError) -> RouterError:
@@ -271,7 +269,7 @@ def _parse_answer(body: bytes) -> Reply:
     return read_reply(ChatCompletion.construct(**data) if isinstance(data, dict) else data)
 
 
-def _translate(error: Exception, within_s: float) -> RouterError:
+def _translate(error: Exception, request: CallRequest, within_s: float) -> RouterError:
     """Return the failure that an exception of the SDK stands for, without its message."""
     if isinstance(error, RouterError):
         return error
@@ -281,5 +279,27 @@ def _translate(error: Exception, within_s: float) -> RouterError:
         return CallError("transient", f"the answer is malformed ({type(error).__name__})")
     # After the decoding errors, which are ValueErrors too.
     if isinstance(error, ValueError | TypeError):
-        return CallError("request", f"the request cannot be written as JSON ({type(error).__name__})")
-    return failure_of(error)
+        return InputError(_describe_unsendable(request))
+    return failure_of(error, sent=_list_texts(request.messages))
+
+
+def _list_texts(messages: Messages) -> list[str]:
+    """Return the texts of messages, which a server may repeat in an error."""
+    contents = [message.get("content") for message in messages]
+    parts = [part.get("text") for content in contents if isinstance(content, list) for part in content]
+    return [text for text in (*contents, *parts) if isinstance(text, str)]
+
+
+def _describe_unsendable(request: CallRequest) -> str:
+    """Return a sentence about the parameters that cannot be sent, without their values."""
+    wrong = [f"{name} ({type(value).__name__})" for name, value in request.options.items() if not _is_json(value)]
+    named = ", ".join(wrong or ["the messages"])
+    return f"a request must consist of values that JSON has, got others in {named}; use numbers, texts, lists and mappings"
+
+
+def _is_json(value: object) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError):
+        return False
+    return True

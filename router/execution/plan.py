@@ -26,6 +26,10 @@ from router.execution.targets import Gate, Later, TargetChooser
 from router.health.live import Attempt
 from router.types import FailureClass
 
+# Share of the remaining time that an attempt may take while another endpoint could still be asked.
+_SHARE_BEFORE_FALLBACK = 0.75
+# Refusals beyond these count as attempts, so that one wrong key for many models does not mean as many requests.
+_MOST_REFUSALS = 10
 _T = TypeVar("_T")
 _Steps = Generator[Command, Outcome, _T]
 
@@ -159,8 +163,9 @@ class _Run:
         if not in_time:
             raise self._none_left("no endpoint is available again before the deadline")
         if all(later.at != -math.inf for later, _ in waits):
-            # All cool down: wait for the first that returns. One that failed more often in this call comes later.
-            return min(in_time, key=lambda pair: (max(pair[0].failures, 1), pair[1]))
+            # All cool down: wait for the first that returns. One that has had its share of the attempts comes last.
+            share = math.ceil(policy.max_attempts / len(self._chooser.names))
+            return min(in_time, key=lambda pair: (pair[0].failures >= share, pair[1]))
         # Of the endpoints that failed, only the best is asked again. Otherwise the others would use up its attempts while it
         # rests, and a call could fail that the best alone would have answered.
         tried = [pair for pair in in_time if pair[0].failures]
@@ -195,7 +200,7 @@ class _Run:
         if self._call.accept is None or self._call.accept(reply):
             return self._log.complete(answer, raw=reply.raw)
         # The endpoint did its work, so its health does not suffer, but the attempt is paid and counts.
-        self._failure = CallError("unable", "the answer was not accepted")
+        self._failure = CallError("rejected", "the answer was not accepted")
         self._kind = self._failure.kind
         self._chooser.fail(answer.target, self._kind, self._failure)
         self._log.add_failure(answer, self._kind, str(self._failure))
@@ -228,10 +233,12 @@ class _Run:
 
     def _make_request(self, target: CallTarget) -> CallRequest:
         call, policy = self._call, self._policy
-        timeout_s = max(self._deadline.left_s(), NO_TIME_S)
-        # Leave time for a fallback, if there is one and the policy allows it.
-        if not call.stream and len(self._log.records) + 1 < policy.max_attempts and self._chooser.untried():
-            timeout_s = min(timeout_s, policy.answer_s)
+        timeout_s = first_s = max(self._deadline.left_s(), NO_TIME_S)
+        # Leave time for a fallback, if there is one and the policy allows it. Otherwise a model that hangs would use up the
+        # deadline, and as that is not counted as its failure, it would be asked again next time.
+        if len(self._log.records) - self._refusals + 1 < policy.max_attempts and self._chooser.untried():
+            first_s = _SHARE_BEFORE_FALLBACK * timeout_s
+            timeout_s = timeout_s if call.stream else min(first_s, policy.answer_s)
         return CallRequest(
             model=target.model,
             endpoint=target.endpoint,
@@ -240,7 +247,7 @@ class _Run:
             stream=call.stream,
             timeout_s=timeout_s,
             connect_timeout_s=min(policy.connect_s, timeout_s),
-            first_token_timeout_s=min(policy.first_token_s, timeout_s),
+            first_token_timeout_s=min(policy.first_token_s, first_s),
             chunk_timeout_s=min(policy.chunk_s, timeout_s),
         )
 
@@ -252,7 +259,8 @@ class _Run:
         self._log.add_failure(answer, self._kind, str(failure))
         self._chooser.fail(answer.target, self._kind, failure)
         # A refusal does no work and is not asked for again, so it leaves room for a model that can answer.
-        self._refusals += self._kind in ("auth", "unable")
+        if self._kind in ("auth", "unable") and self._refusals < _MOST_REFUSALS:
+            self._refusals += 1
 
     def _make_error(self, why_no_other: str) -> AllAttemptsFailedError:
         """Return the error that ends a call after failures."""

@@ -17,11 +17,11 @@ class CallPolicy:
         connect_s: Seconds to establish a connection.
         first_token_s: Seconds until the first chunk of a stream.
         chunk_s: Seconds between two chunks of a stream.
-        answer_s: Seconds for a whole answer, not a stream, while another endpoint could still be asked. Without this limit a
-            model that never answers would use up the deadline. As that is not counted as its failure, it would be asked
-            again next time.
+        answer_s: Seconds for a whole answer, not a stream, while another endpoint could still be asked. Such an attempt also
+            takes at most three quarters of the time that is left, so that a model that hangs leaves time for the next one.
         max_attempts: Largest number of attempts, over retries and fallbacks, ≥ 1. Refusals that do no work do not count:
-            a wrong key, an unknown model, a parameter or prompt that the model does not take. Each endpoint refuses once.
+            a wrong key, an unknown model, a parameter or prompt that the model does not take. Each endpoint refuses once. At
+            most ten refusals are free.
         extra_attempts: Largest number of retries in flight, over all calls, ≥ 0. A retry asks an endpoint again that has
             failed in the same call. The first request to another endpoint is none.
         extra_attempts_share: The same limit as a share of the calls in flight, ≥ 0. The larger limit applies.

@@ -6,6 +6,7 @@ import math
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 
 from router.errors import InputError
 from router.types import Estimate, ModelProfile
@@ -80,7 +81,9 @@ class Learner:
         Raises:
             InputError: If the model is unknown or the score is out of range.
         """
-        if isinstance(score, bool) or not isinstance(score, (int, float)) or not 0 <= score <= 1:
+        # numpy's numbers are registered as Real, too.
+        given: object = score
+        if isinstance(given, bool) or not isinstance(given, Real) or not 0 <= float(given) <= 1:
             raise InputError(f"score must be a number between 0 and 1, got {score!r}")
         self._check_model(model)
         with self._lock:

@@ -87,10 +87,12 @@ def account(
         return completion
     except ServingError as error:
         spent_usd = _sum_cost(error.attempts, expected_usd)
-        if isinstance(error, NoModelAvailableError) and gate.refused:
+        if gate.refused:
             # The plan only sees endpoints that are not available. The gate knows that the user's own limits are the reason.
-            names = ", ".join(sorted(gate.refused))
-            raise BudgetExceededError(f"the limits per minute of {names} are reached; wait or raise them") from error
+            reached = f"the limits per minute of {', '.join(sorted(gate.refused))} are reached; wait or raise them"
+            if isinstance(error, NoModelAvailableError):
+                raise BudgetExceededError(reached) from error
+            error.args = (f"{error}; {reached}",)
         raise
     finally:
         if spend_tracker is not None:
@@ -99,5 +101,6 @@ def account(
 
 def _sum_cost(attempts: Sequence[AttemptRecord], expected_usd: float) -> float:
     """Return the USD that attempts cost. With an unknown cost, an answer counts as expected and a failure as free."""
-    unknown_usd = {True: expected_usd, False: 0.0}
-    return sum(unknown_usd[a.failure is None] if a.cost_usd is None else a.cost_usd for a in attempts)
+    # An answer that the caller rejected is paid like any other.
+    unknown_usd = [expected_usd if attempt.failure in (None, "rejected") else 0.0 for attempt in attempts]
+    return sum(usd if a.cost_usd is None else a.cost_usd for a, usd in zip(attempts, unknown_usd, strict=True))

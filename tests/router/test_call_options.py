@@ -1,10 +1,13 @@
 """Calls as in the SDK: its parameters, its objects, a deadline, a function that accepts, feedback for the answer."""
 
 import io
+import json
 import traceback
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pytest
 
 from router import (
@@ -34,7 +37,20 @@ def test_the_parameters_of_the_sdk_reach_the_model_and_the_options_of_the_router
     router.complete("hi", temperature=0.2, max_tokens=5, seed=None, prefer="cheap", request={"top_k": 4}, timeout=5)
     (request,) = executor.requests
     assert request.options == {"temperature": 0.2, "max_tokens": 5, "top_k": 4}
-    assert request.timeout_s == pytest.approx(5, abs=1)
+    # Three quarters of it, because "b" could still be asked.
+    assert request.timeout_s == pytest.approx(3.75, abs=0.75)
+
+
+def test_numbers_of_numpy_and_decimals_count_as_numbers() -> None:
+    router, executor = pair()
+    options: dict[str, Any] = {"seed": np.int64(3), "temperature": np.float32(0.5), "top_p": Decimal("0.25")}
+    router.complete("hi", **options, quality_floor=np.float64(0.5), timeout=np.int64(5))
+    assert json.dumps(executor.requests[0].options) == '{"seed": 3, "temperature": 0.5, "top_p": 0.25}'
+
+
+def test_functions_need_a_model_with_tools() -> None:
+    router = Router([model("a", 0.9), model("b", 0.5, capabilities={"tools"})], serving=Serving(executor=FakeExecutor()))
+    assert router.complete("hi", functions=[{"name": "add"}]).model == "b"
 
 
 def test_the_known_parameters_are_those_of_the_sdk() -> None:
@@ -60,6 +76,7 @@ def test_the_known_parameters_are_those_of_the_sdk() -> None:
         ({"timeout": "5"}, "timeout must be a number of seconds above 0, got '5'"),
         ({"timeout": True}, "timeout must be"),
         ({"timeout": float("nan")}, "timeout must be"),
+        ({"stream": "yes"}, "stream must be True or False, got 'yes'"),
         ({"accept": 5}, "accept must be a plain function"),
         ({"accept": bool, "stream": True}, "needs stream=False"),
         ({"request": "x"}, "request must map"),
@@ -80,7 +97,7 @@ def test_a_reply_that_is_not_accepted_goes_to_the_next_model_and_its_cost_is_rec
     answer = router.complete("hi", accept=lambda reply: not reply.text.startswith("I cannot"))
     assert answer.text == "Gladly."
     assert [(a.endpoint, a.failure, a.error) for a in answer.attempts] == [
-        ("a", "unable", "the answer was not accepted"),
+        ("a", "rejected", "the answer was not accepted"),
         ("b", None, ""),
     ]
     health = router.fleet.live.snapshot()["a"]

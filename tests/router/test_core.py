@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -253,6 +254,7 @@ def test_when_all_are_excluded_the_error_names_every_model_with_its_reason_and_p
         ),
         (lambda: small().route("x", max_cost_usd=float("nan")), "max_cost_usd must be a number of 0 or more, got nan"),
         (lambda: small().route("x", max_cost_usd="1"), "max_cost_usd must be a number of 0 or more, got '1'"),
+        (lambda: small().route_many(pd.DataFrame({"prompt": ["x"]})), "got DataFrame; .* take the column of a table"),
         (lambda: small().route(None), "must be a str or a list of messages"),
     ],
 )

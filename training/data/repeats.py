@@ -19,7 +19,8 @@ def merge_repeated(results: Results, numbers: Sequence[int]) -> tuple[Results, l
     """Return rows in which no measurement counts twice, in the order of first appearance, and notes for the reader.
 
     - Rows of one model on one prompt become one row: the mean of their known figures, with n = 1.
-    - Aggregates with the same model, task, benchmark, score and n become one row, with the same n.
+    - Aggregates with the same model, task, benchmark, score and n become one row, with the same n, if n is 2 or more.
+      Equal rows without n may be scores of different prompts whose names stand in a column that is not read.
     - Other aggregates of one model, task and benchmark stay, because they may be different measurements.
 
     Args:
@@ -30,7 +31,9 @@ def merge_repeated(results: Results, numbers: Sequence[int]) -> tuple[Results, l
     aggregate = results.prompt < 0
     # Several scores of one prompt are one cell. Of aggregates only equal ones are.
     score, n = (np.where(aggregate, np.nan_to_num(values, nan=-1), 0) for values in (results.score, results.n))
-    cell, first = _group(results.model, results.task, results.benchmark, results.prompt, score, n)
+    # A number of its own keeps a row apart from all others.
+    apart = np.where(aggregate & ~(results.n > 1), np.arange(len(aggregate)), -1)
+    cell, first = _group(results.model, results.task, results.benchmark, results.prompt, score, n, apart)
     notes = _describe_repeated(results, number, cell, first)
     if notes:
         means: dict[str, Any] = {name: _mean_by(cell, getattr(results, name), len(first)) for name in MEASURES}

@@ -56,6 +56,11 @@ def test_a_dictionary_stays_the_same_object_and_other_mappings_become_one() -> N
     assert (type(read), read) == (dict, {"role": "user", "content": "hi"})
 
 
+def test_an_answer_that_was_dumped_with_its_empty_fields_loses_them() -> None:
+    (read,) = read_messages([message(content="hi").model_dump()])
+    assert read == {"role": "assistant", "content": "hi"}
+
+
 def test_a_text_is_one_user_message() -> None:
     assert read_messages("hi") == [{"role": "user", "content": "hi"}]
 

@@ -106,7 +106,8 @@ def test_an_empty_configuration_is_the_default_router(tmp_path: Path) -> None:
         ("usd_per_point = 0.0", "usd_per_point must be a number above 0"),
         ("strategy = 'best'", "strategy must be"),
         ("quality_floor = 'high'", "quality_floor"),
-        ("colour = 'red'", "unknown field `colour`"),
+        ("colour = 'red'", "unknown field `colour`; the keys are .*quality_floor"),
+        ("quality_flor = 0.9", "unknown field `quality_flor`; the nearest key is 'quality_floor'"),
         ("[calls]\ndeadline = 3", "calls.deadline is unknown; known: deadline_s, connect_s"),
         ("[calls]\ndeadline_s = 'long'", "calls.deadline_s"),
         ("[calls]\ndeadline_s = -1", "deadline_s must be a finite number, positive, got -1"),
@@ -142,6 +143,10 @@ def test_a_broken_rule_is_reported_with_its_line_or_key(tmp_path: Path, text: st
     with pytest.raises(ConfigError, match=message) as refused:
         read_config(write(tmp_path, text))
     assert str(refused.value).startswith(str(tmp_path / "router.toml"))
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
+    assert read_config(write(tmp_path, "\ufeffprefer = 'cheap'")).defaults.prefer == "cheap"
 
 
 def test_a_key_in_the_file_is_refused_and_not_repeated(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """Answers of servers, well formed or not."""
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from router.calls import Usage
+from router.execution.answers import read_chunk
 from router.execution.policy import CallPolicy
 from tests.router.execution.openai_lab import (
     Caller,
@@ -70,6 +72,22 @@ def test_parts_of_a_content_and_a_charged_cost_are_read(lab: Lab, way: str) -> N
     assert completion is not None
     assert (completion.text, completion.cost_usd) == ("four", 0.25)
     assert completion.usage == Usage(input_tokens=3, output_tokens=1, cost_usd=0.25)
+
+
+@in_every_way
+def test_the_text_of_the_older_completions_is_read(lab: Lab, way: str) -> None:
+    answer = json.dumps({"choices": [{"text": "four", "finish_reason": "stop"}]})
+    completion = Caller(lab, way, "scripted").ask(options={"extra_body": {"answer": answer}}).completion
+    assert completion is not None
+    assert completion.text == "four"
+
+
+def test_a_usage_before_the_answer_begins_is_no_chunk() -> None:
+    event = SimpleNamespace(choices=[], usage=SimpleNamespace(prompt_tokens=3, completion_tokens=0))
+    assert read_chunk(event) is None
+    read = read_chunk(event, begun=True)
+    assert read is not None
+    assert read.usage == Usage(input_tokens=3, output_tokens=0)
 
 
 @in_every_way

@@ -127,6 +127,10 @@ def test_the_name_of_a_variable_is_accepted(name: str, monkeypatch: pytest.Monke
         ("model", {"a": ""}, "model must map names to texts"),
         ("rename", ["max_tokens"], "rename must map names to texts"),
         ("drop", "stream_options", "drop must be a collection of parameters"),
+        ("headers", {"Cookie": "s3cret"}, "headers must not contain a key"),
+        ("headers", {"X-Auth-Token": "s3cret"}, "headers must not contain a key"),
+        ("key_header", 5, "key_header must be the name of a header, got int"),
+        ("drop", 5, "drop must be a collection of parameters"),
         ("drop", [5], "drop must be a collection of parameters"),
     ],
 )

@@ -82,6 +82,8 @@ MISTAKES = [
     AttributeError("a"),
     ZeroDivisionError(),
     AssertionError(),
+    RecursionError(),
+    FileNotFoundError("a"),
 ]
 
 

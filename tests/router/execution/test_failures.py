@@ -25,6 +25,13 @@ def failure(status: int, message: str = "", **fields: Any) -> CallError:
     return failure_of(HttpError(message, status_code=status, **fields), wall_clock=lambda: NOW_S)
 
 
+def test_the_words_of_a_prompt_that_the_server_repeats_do_not_decide() -> None:
+    prompt = "why do I get: rate limit reached, incorrect api key provided?"
+    error = HttpError(f"cannot serve this: {prompt}", status_code=400)
+    assert failure_of(error).kind != "unable"
+    assert failure_of(error, sent=[prompt]).kind == "unable"
+
+
 @pytest.mark.parametrize(
     ("kind", "statuses"),
     [

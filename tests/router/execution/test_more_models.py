@@ -75,6 +75,7 @@ def test_whatever_the_first_model_alone_survives_a_fleet_survives_with_one_more_
 
 @given(faults=st.lists(PASSING, max_size=3), others=st.lists(ACTS, min_size=1, max_size=3))
 @example(faults=[LIMITS[1]], others=[[LIMITS[0]]])
+@example(faults=[DOWN, LIMITS[0], LIMITS[2]], others=[[LIMITS[2]]])
 def test_if_others_have_rate_limits_too_it_survives_with_as_many_attempts_for_each_model(
     faults: list[Act], others: Sequence[Sequence[Act]]
 ) -> None:

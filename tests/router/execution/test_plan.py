@@ -96,6 +96,13 @@ def test_refusals_do_not_count_as_attempts_and_each_endpoint_refuses_once(refusa
     assert [kind for _, kind in kinds(failed.value)] == [refusal.kind, "transient", refusal.kind, refusal.kind, "transient"]
 
 
+def test_more_than_ten_refusals_count_as_attempts() -> None:
+    plan = FakeEndpoints(*"abcdefghijklmn").plan(policy=CallPolicy(max_attempts=2))
+    assert tried(plan, *[REFUSED] * 11) == list("abcdefghijkl")
+    with pytest.raises(AllAttemptsFailedError, match="max_attempts=2 is reached"):
+        plan.send(REFUSED)
+
+
 def test_if_every_endpoint_refuses_the_call_ends_with_the_last_refusal() -> None:
     endpoints = FakeEndpoints("a", "b")
     plan = endpoints.plan()
@@ -198,15 +205,16 @@ def test_an_endpoint_whose_only_alternative_cools_down_is_retried_too() -> None:
 
 def test_an_attempt_gets_what_is_left_of_the_deadline() -> None:
     endpoints = FakeEndpoints("a", "b", "c")
-    plan = endpoints.plan(stream=True, policy=CallPolicy(deadline_s=40.0))
+    plan = endpoints.plan(stream=True, policy=CallPolicy(deadline_s=40.0, first_token_s=20.0))
     step = next(plan)
     assert isinstance(step, Ask)
-    assert (step.within_s, step.request.timeout_s) == (30.0, 40.0)
+    assert (step.within_s, step.request.timeout_s) == (20.0, 40.0)
     assert (step.request.connect_timeout_s, step.request.chunk_timeout_s) == (5.0, 20.0)
     endpoints.clock.now += 37.0
     step = plan.send(DOWN)
     assert isinstance(step, Ask)
-    assert (step.within_s, step.request.timeout_s, step.request.connect_timeout_s) == (3.0, 3.0, 3.0)
+    # Until the first token three quarters, because "c" could still be asked.
+    assert (step.within_s, step.request.timeout_s, step.request.connect_timeout_s) == (2.25, 3.0, 3.0)
 
 
 def test_a_whole_answer_leaves_time_for_a_fallback_while_there_is_one() -> None:

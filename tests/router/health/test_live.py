@@ -308,7 +308,15 @@ def test_a_snapshot_does_not_change() -> None:
     clock.advance(100.0)
     assert (health.name, health.state, health.retry_at) == ("a", "closed", None)
     assert (health.inflight, health.completed) == (1, 3)
-    assert health.failures == {"transient": 1, "rate_limit": 0, "auth": 0, "unable": 0, "request": 0, "cancelled": 0}
+    assert health.failures == {
+        "transient": 1,
+        "rate_limit": 0,
+        "auth": 0,
+        "unable": 0,
+        "request": 0,
+        "rejected": 0,
+        "cancelled": 0,
+    }
     # The last was the slowest, so that it counts in full: 1.5 s, then 1.5 s for 100 tokens.
     assert (health.ttft_s, health.s_per_token, health.predicted_s) == pytest.approx((1.5, 0.015, 6.0))
     assert health.penalty_s == pytest.approx(180.0)
@@ -354,7 +362,7 @@ def test_the_error_for_an_unknown_endpoint_lists_the_known_ones() -> None:
 def test_an_unknown_failure_class_is_refused_and_the_attempt_stays_in_flight() -> None:
     live = make_live("a", "b", clock=FakeClock())
     attempt = begin(live, "a")
-    rule = "kind must be one of transient, rate_limit, auth, unable, request, cancelled, got 'timeout'"
+    rule = "kind must be one of transient, rate_limit, auth, unable, request, rejected, cancelled, got 'timeout'"
     with pytest.raises(InputError, match=rule):
         attempt.fail("timeout")  # type: ignore[arg-type] # the point
     assert live.inflight("a") == 1

@@ -37,7 +37,7 @@ def test_the_next_model_is_asked_until_an_answer_is_accepted(ask: Ask) -> None:
     assert (completion.text, completion.model) == ("a long answer", "poor")
     refused = "the answer was not accepted"
     attempts = [(attempt.model, attempt.failure, attempt.error) for attempt in completion.attempts]
-    assert attempts == [("best", "unable", refused), ("good", "unable", refused), ("poor", None, "")]
+    assert attempts == [("best", "rejected", refused), ("good", "rejected", refused), ("poor", None, "")]
     # 0.01 + 0.01 USD by the prices of this model. It did its work, so it is paid.
     assert completion.attempts[1].cost_usd == pytest.approx(0.02)
 

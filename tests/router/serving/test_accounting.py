@@ -30,6 +30,22 @@ def test_a_model_whose_limit_per_minute_is_reached_is_skipped(monkeypatch: pytes
     assert isinstance(refused.value.__cause__, NoModelAvailableError)
 
 
+def test_a_failed_call_names_the_limits_that_kept_other_models_from_answering() -> None:
+    router = serve({"good": [DOWN]}, limits={"best": RateLimit(requests_per_minute=1)}, allowed={"best", "good"})
+    assert router.complete("hello").model == "best"
+    with pytest.raises(AllAttemptsFailedError, match=r"good: .*; the limits per minute of best are reached"):
+        router.complete("hello")
+
+
+def test_the_cost_of_a_rejected_answer_counts() -> None:
+    router = serve(spend=SpendCap(usd=1.0), allowed={"best"})
+    with pytest.raises(AllAttemptsFailedError):
+        router.complete("hello", accept=lambda _: False)
+    assert router.fleet.spend_tracker is not None
+    # Its usage is unknown, so it counts as expected: 0.02 USD.
+    assert router.fleet.spend_tracker.remaining_usd() == pytest.approx(0.98)
+
+
 def test_a_spending_cap_refuses_or_asks_a_model_that_still_fits() -> None:
     refusing = serve(spend=SpendCap(usd=0.05))
     # The cost of the answers is unknown. It counts as expected: 0.02 USD.

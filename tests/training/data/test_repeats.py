@@ -47,8 +47,18 @@ def test_rows_that_repeat_nothing_stay_as_they_are() -> None:
     assert merge_repeated(Results.of([]), [])[1] == []
 
 
-def test_the_same_aggregate_of_unknown_size_counts_once_and_keeps_its_known_figures() -> None:
-    same = [Result(model="a", task="qa", score=0.5, cost_usd=0.2), Result(model="a", task="qa", score=0.5, latency_s=3.0)]
+def test_equal_rows_without_n_may_be_scores_of_different_prompts_and_all_count() -> None:
+    results = Results.of([Result(model="a", task="qa", score=score) for score in (1.0, 0.0, 1.0, 1.0)])
+    merged, notes = merge_repeated(results, range(2, 6))
+    assert (merged is results, len(notes)) == (True, 1)
+    assert "got 1 in row 2 and 0 in row 3 for a and 2 more such rows; all count" in notes[0]
+
+
+def test_the_same_aggregate_counts_once_and_keeps_its_known_figures() -> None:
+    same = [
+        Result(model="a", task="qa", score=0.5, n=40, cost_usd=0.2),
+        Result(model="a", task="qa", score=0.5, n=40, latency_s=3.0),
+    ]
     merged, notes = merge_repeated(Results.of(same), [2, 5])
-    assert list(merged) == [Result(model="a", task="qa", score=0.5, cost_usd=0.2, latency_s=3.0)]
+    assert list(merged) == [Result(model="a", task="qa", score=0.5, n=40, cost_usd=0.2, latency_s=3.0)]
     assert notes == ["1 repeated rows, the first is row 5, which repeats row 2; they count as one row; remove them"]

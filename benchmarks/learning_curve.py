@@ -30,7 +30,7 @@ from training.classifier.folds import split_folds
 from training.classifier.linear import head_logits
 from training.classifier.outliers import make_outliers
 from training.data.prompts import LabelledPrompt, PromptSet, read_prompts, with_task
-from training.encoder.finetune import FinetuneRecipe
+from training.encoder.recipe import FinetuneRecipe
 from training.encoder.seen import was_seen
 from training.encoder.tune import tune_encoder
 from training.evaluation.metrics import PredictionQuality, score_predictions

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from router import __version__
 from router.model_folder.manifest import FirstTierRecord, Manifest
-from training.classifier.folds import FOLDS
 from training.evaluation.report import table_evidence, table_qualities, table_tasks
 from training.result import TrainingResult
+
+
+def _describe_folds(folds: int) -> str:
+    return f"{folds}-fold cross-validation by group" if folds > 1 else "one set held out by group"
 
 
 def _describe_first_tier(record: FirstTierRecord | None) -> list[str]:
@@ -70,7 +73,7 @@ def write_model_card(training: TrainingResult) -> str:
         "",
         "## Held out",
         "",
-        f"{FOLDS}-fold cross-validation by group, n = {training.qualities[0].n}, seed {manifest.seed}, "
+        f"{_describe_folds(int(manifest.metrics['folds']))}, n = {training.qualities[0].n}, seed {manifest.seed}, "
         "95 % bootstrap intervals:",
         "",
         *table_qualities(training.qualities),

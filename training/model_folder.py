@@ -29,6 +29,7 @@ from router.model_folder.manifest import (
     REFERENCE,
     REPORT,
     SIZE_CAPS,
+    VECTORS,
     FileEntry,
     describe_arrays,
 )
@@ -122,6 +123,7 @@ def _collect_arrays(training: TrainingResult, fitted: FittedClassifier, encoder:
     arrays: dict[str, _Arrays] = {
         CLASSIFIER: _classifier_arrays(fitted, encoder) | _first_tier_arrays(training.first, encoder),
         REFERENCE: to_arrays(training.reference),
+        VECTORS: training.vectors.to_arrays(),
     }
     if encoder.draft is not None:
         arrays[DRAFT] = encoder.draft.arrays

@@ -5,11 +5,15 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from router.classify.encoder import OnnxEncoder
 from router.classify.keywords import default_rules
+from router.model_folder.manifest import VECTORS
 from training.classifier.features import featurize
 from training.classifier.first_tier import build_first_tier
 from training.classifier.fit import fit_classifier
+from training.classifier.known_vectors import KnownVectors, read_vectors
 from training.classifier.outliers import make_outliers
 from training.classifier.rules import fit_rules
 from training.data.prompts import with_task
@@ -47,7 +51,8 @@ def train(
         prompts: CSV file of labelled prompts.
         benchmark: CSV file of benchmark results.
         out: The folder to write. An older model folder there is replaced.
-        encoder: Folder of the encoder, as `llm-router-train encoder` writes it.
+        encoder: Folder of the encoder, as `llm-router-train encoder` writes it. If it lies in a model folder, the prompts
+            of that folder's training are not encoded again.
         own_tasks: Whether the file of prompts defines the tasks. If not, they are the 14 of `TASKS`.
         seed: Seed of every random choice.
         jobs: Number of processes for cross-validation. -1: one for each processor.
@@ -64,7 +69,8 @@ def train(
     runtime_encoder = OnnxEncoder.load(encoder)
 
     # 1. Features, computed as at runtime.
-    compute_features = partial(featurize, encoder=runtime_encoder, cache=cache, progress=progress)
+    known = read_vectors(encoder.parent / VECTORS)
+    compute_features = partial(featurize, encoder=runtime_encoder, cache=cache, known=known, progress=progress)
     outliers = make_outliers(len(inputs.texts), seed=seed)
     outlier_features = compute_features(outliers)
     features = compute_features(inputs.texts)
@@ -102,6 +108,11 @@ def train(
         reference=make_held_out_reference(fitted, features, seed=seed),
         heads=scoring.heads,
         first=first,
+        vectors=KnownVectors.of(
+            runtime_encoder.sha256,
+            [*inputs.texts, *outliers],
+            np.concatenate([features.embedding, outlier_features.embedding]),
+        ),
     )
     write_model_folder(out, training, fitted, rules, runtime_encoder, encoder)
     return training

@@ -9,6 +9,7 @@ from router.classify.heads import PromptHeads
 from router.model_folder.manifest import Manifest
 from router.types import ModelProfile
 from training.classifier.first_tier import FittedFirstTier
+from training.classifier.known_vectors import KnownVectors
 from training.evaluation.metrics import PredictionQuality, TaskQuality
 from training.monitor.reference import Reference
 
@@ -24,6 +25,7 @@ class TrainingResult:
         tasks: Held-out scores of the classifier on each task.
         notes: Remarks about the data, as sentences.
         reference: Statistics of the training prompts, for the comparison with later prompts.
+        vectors: Embeddings of the training prompts, so that a later training need not encode them again.
         heads: Shift expected quality and cost by a prompt's text. None if they help on no task.
         first: The first tier. None if there is none.
     """
@@ -34,5 +36,6 @@ class TrainingResult:
     tasks: Sequence[TaskQuality]
     notes: Sequence[str]
     reference: Reference
+    vectors: KnownVectors
     heads: PromptHeads | None = None
     first: FittedFirstTier | None = None

@@ -13,7 +13,7 @@ from router.classify.heads import PromptHeads
 from router.classify.keywords import KeywordRules, default_rules
 from router.errors import EncoderError, ModelFolderError
 from router.model_folder.classifier import load_classifier, load_heads
-from router.model_folder.manifest import KEYWORDS, MANIFEST, PROFILES, REFERENCE, REPORT, Manifest
+from router.model_folder.manifest import KEYWORDS, MANIFEST, PROFILES, REFERENCE, REPORT, VECTORS, Manifest
 from router.model_folder.reader import REMEDY, FolderReader, parse_json
 from router.score.parameters import DEFAULT_PARAMETERS, ScoringParameters, make_presets
 from router.types import ModelProfile
@@ -91,7 +91,7 @@ def load_model_folder(
     problems: list[str] = []
     classifier, rules, heads = None, default_rules(), None
     try:
-        _check_unused_files(reader)
+        _check_unused_files(reader, eager=eager)
         rules = parse_json(reader.read(KEYWORDS), KeywordRules, KEYWORDS)
         classifier = load_classifier(reader, eager=eager)
         # Last, because the heads need features that only the classifier computes.
@@ -114,9 +114,12 @@ def load_model_folder(
     )
 
 
-def _check_unused_files(reader: FolderReader) -> None:
-    """Raise an error if a file that only people and the pipeline read is damaged."""
-    for path in (REPORT, REFERENCE):
+def _check_unused_files(reader: FolderReader, *, eager: bool) -> None:
+    """Raise an error if a file that only people and the pipeline read is damaged.
+
+    The vectors are large and only training reads them, so they are left out unless everything is checked now.
+    """
+    for path in (REPORT, REFERENCE, *([VECTORS] if eager else [])):
         if path == REPORT or path in reader.entries:
             reader.read(path)
 

@@ -22,6 +22,7 @@ MANIFEST = "manifest.json"
 CLASSIFIER = "classifier.safetensors"
 QUALITY = "quality.safetensors"
 REFERENCE = "reference.safetensors"
+VECTORS = "vectors.safetensors"
 PROFILES = "profiles.json"
 KEYWORDS = "keywords.json"
 REPORT = "report.md"
@@ -40,6 +41,7 @@ SIZE_CAPS: Mapping[str, int] = {
     CLASSIFIER: 64 * _MIB,
     QUALITY: 256 * _MIB,
     REFERENCE: 16 * _MIB,
+    VECTORS: 256 * _MIB,
     PROFILES: 8 * _MIB,
     KEYWORDS: 8 * _MIB,
     REPORT: 8 * _MIB,

@@ -1,4 +1,5 @@
 import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,16 @@ def test_the_same_inputs_give_the_same_bytes(tmp_path: Path, train_small, monkey
     train_small(tmp_path / "b")
     made = read_files(tmp_path / "a")
     assert made == read_files(tmp_path / "b")
+    # From the folder that was made, no prompt is encoded again, and the bytes are still the same.
+    encoded: list[str] = []
+
+    def count(texts: Sequence[str]) -> Iterator[str]:
+        encoded.extend(texts)
+        yield from texts
+
+    train_small(tmp_path / "c", encoder=tmp_path / "a" / "encoder", progress=count)
+    assert encoded == []
+    assert made == read_files(tmp_path / "c")
     assert b'"created": "2023-11-14T22:13:20+00:00"' in made["manifest.json"]
 
 

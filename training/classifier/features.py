@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from scipy import sparse
 
 from router.classify.encoder import OnnxEncoder
 from router.classify.features import BUCKETS, SURFACE, hashed_ngrams, surface_features
+from training.classifier.known_vectors import KnownVectors, round_vectors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,29 +62,51 @@ def featurize(
     *,
     jobs: int = -1,
     cache: Path | None = None,
+    known: KnownVectors | None = None,
     progress: Callable[[Sequence[str]], Iterable[str]] = iter,
 ) -> FeatureBlocks:
     """Compute the features of texts with the runtime's own functions.
 
     Each text is encoded by itself, as the router does it. A batch would pad the texts and change the vectors slightly.
+    Embeddings are rounded to eight bits, as `KnownVectors` keeps them.
 
     Args:
         texts: n texts. A text that occurs twice is encoded once.
         encoder: The encoder of the model folder.
         jobs: Number of threads that encode. -1: one for each processor.
         cache: Folder that keeps embeddings by encoder and text. None: no cache.
-        progress: Wraps the different texts, to show how many are encoded.
+        known: Embeddings of texts that need not be encoded. Those of another encoder are not used. None: none.
+        progress: Wraps the texts to encode, to show how many are done.
     """
-    embed = Memory(cache, verbose=0).cache(_embed, ignore=["encoder"])
-    identity, distinct = encoder.sha256, list(dict.fromkeys(texts))
-    work = (delayed(embed)(text, identity, encoder) for text in progress(distinct))
-    # Threads are enough: ONNX Runtime releases the interpreter lock while it computes.
-    rows = dict(zip(distinct, Parallel(n_jobs=jobs, prefer="threads")(work), strict=True))
     return FeatureBlocks(
-        embedding=np.stack([rows[text] for text in texts]) if rows else np.empty((0, encoder.dim), np.float32),
+        embedding=_embed_all(texts, encoder, jobs=jobs, cache=cache, known=known, progress=progress),
         lexical=lexical_matrix(texts),
         surface=_surface_matrix(texts),
     )
+
+
+def _embed_all(
+    texts: Sequence[str],
+    encoder: OnnxEncoder,
+    *,
+    jobs: int,
+    cache: Path | None,
+    known: KnownVectors | None,
+    progress: Callable[[Sequence[str]], Iterable[str]],
+) -> NDArray[np.float32]:
+    """Return the rounded embeddings of texts, shape (len(texts), dim)."""
+    embed, identity = Memory(cache, verbose=0).cache(_embed, ignore=["encoder"]), encoder.sha256
+    embeddings, missing = np.empty((len(texts), encoder.dim), np.float32), np.ones(len(texts), np.bool_)
+    if known is not None and known.encoder_sha256 == identity:
+        found, vectors = known.find(texts)
+        missing, embeddings[found] = ~found, vectors
+    others = list(dict.fromkeys(itertools.compress(texts, missing)))
+    work = (delayed(embed)(text, identity, encoder) for text in progress(others))
+    # Threads are enough: ONNX Runtime releases the interpreter lock while it computes.
+    rows = dict(zip(others, Parallel(n_jobs=jobs, prefer="threads")(work), strict=True))
+    if rows:
+        embeddings[missing] = round_vectors(np.stack([rows[text] for text in itertools.compress(texts, missing)]))
+    return embeddings
 
 
 def _embed(text: str, identity: str, encoder: OnnxEncoder) -> NDArray[np.float32]:

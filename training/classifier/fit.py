@@ -13,9 +13,9 @@ from router.classify.heads import Heads
 from training.classifier.calibrate import choose_unsure_threshold, fit_mixture, spread_continues
 from training.classifier.features import FeatureBlocks
 from training.classifier.folds import Split, draw_folds, fold_outliers
-from training.classifier.linear import PARTS, Part, fit_path, mix_heads
+from training.classifier.linear import PARTS, Part, mix_heads
 from training.classifier.outliers import random_labels
-from training.classifier.strength import choose_strengths
+from training.classifier.parts import fit_parts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -97,11 +97,10 @@ def fit_classifier(
     prompt_targets = np.array([labels.index(task) for task in tasks])
     split = draw_folds(prompt_targets, groups, seen, seed=seed)
     rows = _add_outliers(features, prompt_targets, split, outliers, len(labels), seed=seed)
-    cs, logits = choose_strengths(rows.features, rows.targets, rows.used, rows.folds, len(labels), jobs=jobs)
+    fits = fit_parts(rows.features, rows.targets, rows.used, rows.folds, len(labels), jobs=jobs)
+    logits = {part: fit.logits for part, fit in fits.items()}
     mixture, temperature = fit_mixture(logits, rows.targets[rows.folds >= 0])
     mixed = softmax(np.sum([mixture[part] * logits[part] for part in PARTS], axis=0) / temperature)
-    # The fits of the cross-validation each lack a fold. These are on all rows, including those that are never held out.
-    heads = {part: fit_path(rows.features, rows.targets, (cs[part],), len(labels), part)[0] for part in PARTS}
 
     # The held-out rows are n prompts and then some outliers. Only prompts that have a task are reported.
     n = len(split.held_out)
@@ -114,8 +113,8 @@ def fit_classifier(
     return FittedClassifier(
         labels=labels,
         tasks=tuple(labels[i] for i in columns),
-        heads=mix_heads(heads, mixture),
-        cs=cs,
+        heads=mix_heads({part: fit.heads for part, fit in fits.items()}, mixture),
+        cs={part: fit.c for part, fit in fits.items()},
         mixture=mixture,
         temperature=temperature,
         threshold=choose_unsure_threshold(
@@ -147,5 +146,5 @@ def _add_outliers(
         features=features.concat(outliers),
         targets=np.concatenate([targets, np.array(random_labels(n, n_labels, seed=seed), np.int64)]),
         used=np.concatenate([split.used, np.ones(n, np.bool_)]),
-        folds=np.concatenate([split.folds, fold_outliers(n, len(split.held_out))]),
+        folds=np.concatenate([split.folds, fold_outliers(n, split)]),
     )

@@ -53,7 +53,26 @@ def draw_folds(targets: NDArray[np.int64], groups: Sequence[str], seen: NDArray[
     held_out = candidates[chosen]
     folds = np.full(len(targets), -1)
     folds[held_out] = split_folds(targets[held_out], [groups[i] for i in held_out], seed=seed)
-    return Split(used=used, held_out=held_out, folds=folds)
+    if len(held_out) <= len(candidates) / FOLDS:
+        folds = _join_folds(targets, groups, used, folds)
+    return Split(used=used, held_out=np.flatnonzero(folds >= 0), folds=folds)
+
+
+def _join_folds(
+    targets: NDArray[np.int64], groups: Sequence[str], used: NDArray[np.bool_], folds: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return one fold instead of five: few rows are held out, so all of them can be held out at once.
+
+    Of a label of which more than a fifth is held out, such as a new one, only the first fold stays held out. The other rows
+    are needed to learn it. The same holds for whole groups in which such a label occurs.
+    """
+    held_out = folds >= 0
+    n_labels = targets.max() + 1
+    n_held_out, n_used = (np.bincount(targets[rows], minlength=n_labels) for rows in (held_out, used))
+    scarce = (n_held_out > n_used / FOLDS)[targets] & held_out
+    needed = {groups[i] for i in np.flatnonzero(scarce).tolist()}
+    in_needed = np.array([group in needed for group in groups], np.bool_)
+    return np.where(held_out & (~in_needed | (folds == 0)), 0, -1)
 
 
 def draw_cross_validated(targets: NDArray[np.int64], groups: Sequence[str], *, seed: int) -> NDArray[np.bool_]:
@@ -78,14 +97,15 @@ def choose_held_out(targets: NDArray[np.int64], groups: Sequence[str], seen: NDA
     return unseen if fewest >= FOLDS else np.arange(len(targets))
 
 
-def fold_outliers(n: int, n_held_out: int) -> NDArray[np.int64]:
+def fold_outliers(n: int, split: Split) -> NDArray[np.int64]:
     """Return the fold of each of n outliers, shape (n,). −1 if it is never held out.
 
     The ratio of held-out outliers to held-out prompts is the same as that of all outliers to all prompts. So the calibration
     sees the mixture that the fit sees.
     """
     rows = np.arange(n)
-    return np.asarray(np.where(rows < n_held_out // PROMPTS_PER_OUTLIER, rows % FOLDS, -1), np.int64)
+    n_held_out, n_folds = len(split.held_out), int(split.folds.max()) + 1
+    return np.asarray(np.where(rows < n_held_out // PROMPTS_PER_OUTLIER, rows % n_folds, -1), np.int64)
 
 
 def split_folds(targets: NDArray[np.int64], groups: Sequence[str], *, seed: int, n: int = FOLDS) -> NDArray[np.int64]:

@@ -44,6 +44,24 @@ if TYPE_CHECKING:
     type=click.IntRange(min=1),
     help="With --finetune: number of epochs.  [default: 3, or more if there are few prompts]",
 )
+@click.option(
+    "--learning-rate",
+    type=click.FloatRange(min=0, min_open=True),
+    default=6e-5,
+    show_default=True,
+    help="With --finetune: the highest learning rate.",
+)
+@click.option(
+    "--freeze-words",
+    is_flag=True,
+    help="With --finetune: leave the vectors of word pieces as they are, so that languages without prompts stay in step.",
+)
+@click.option(
+    "--student",
+    type=click.IntRange(min=1),
+    metavar="LAYERS",
+    help="With --finetune: distil the tuned encoder into one with so many layers.",
+)
 @own_tasks_option
 @seed_option
 def encoder_command(
@@ -58,6 +76,9 @@ def encoder_command(
     layers: int | None,
     objective: Objective,
     epochs: int | None,
+    learning_rate: float,
+    freeze_words: bool,
+    student: int | None,
     own_tasks: bool,
     seed: int,
 ) -> None:
@@ -65,31 +86,47 @@ def encoder_command(
 
     NAME_OR_PATH is a sentence-transformers model: a name on the Hugging Face hub or a local folder. It becomes ONNX, and its
     vectors are compared with the original's.
+
+    NAME_OR_PATH may also be e5-small-q4.bin, the file of multilingual-e5-small in four bits, with its tokenizer.json beside
+    it. Rare word pieces are dropped, except those that the prompts use.
     """
     from training.encoder.convert import convert_encoder
-    from training.encoder.finetune import FinetuneRecipe
+    from training.encoder.e5_model import unpacked
     from training.encoder.parity import PARITY_PROMPTS, parity_prompts
+    from training.encoder.recipe import FinetuneRecipe
     from training.encoder.tune import tune_encoder
 
     # Eight-bit integers are the default because they are four times smaller and faster on a CPU.
     precision: Precision = "fp32" if fp32 else "int8"
-    if finetune:
-        recipe = FinetuneRecipe(layers=layers, objective=objective, epochs=epochs, max_tokens=max_tokens, seed=seed)
-        tuned, made = tune_encoder(
-            name_or_path,
-            finetune,
-            out,
-            recipe=recipe,
-            name=name,
-            precision=precision,
-            own_tasks=own_tasks,
-            progress=show_steps,
-        )
-        click.echo("\n".join([describe_tuning(tuned), *(f"note: {note}" for note in tuned.notes)]))
-    else:
-        # Tuning compares on its own prompts. A plain conversion needs some to compare on.
-        texts = parity_prompts(prompts, PARITY_PROMPTS)
-        made = convert_encoder(name_or_path, out, prompts=texts, name=name, precision=precision, max_tokens=max_tokens)
+    with unpacked(name_or_path, beside=out, prompts=finetune or prompts) as base:
+        if finetune:
+            recipe = FinetuneRecipe(
+                layers=layers,
+                objective=objective,
+                epochs=epochs,
+                max_tokens=max_tokens,
+                freeze_words=freeze_words,
+                learning_rate=learning_rate,
+                seed=seed,
+            )
+            tuned, made = tune_encoder(
+                base,
+                finetune,
+                out,
+                recipe=recipe,
+                student_layers=student,
+                name=name or f"{name_or_path}, tuned",
+                precision=precision,
+                own_tasks=own_tasks,
+                progress=show_steps,
+            )
+            click.echo("\n".join([describe_tuning(tuned), *(f"note: {note}" for note in tuned.notes)]))
+        else:
+            # Tuning compares on its own prompts. A plain conversion needs some to compare on.
+            texts = parity_prompts(prompts, PARITY_PROMPTS)
+            made = convert_encoder(
+                base, out, prompts=texts, name=name or name_or_path, precision=precision, max_tokens=max_tokens
+            )
     click.echo(_describe_conversion(made, out))
 
 

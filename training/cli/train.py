@@ -82,7 +82,7 @@ def train_command(
 
 def _tune_for(out: Path, prompts: Path, *, base: str, own_tasks: bool, seed: int) -> Path:
     """Tune an encoder on the prompts; return its folder, which lies beside `out`."""
-    from training.encoder.finetune import FinetuneRecipe
+    from training.encoder.recipe import FinetuneRecipe
     from training.encoder.tune import tune_encoder
 
     # Beside the model folder and not in it, because a model folder is replaced as a whole.

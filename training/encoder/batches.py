@@ -13,19 +13,20 @@ from training.encoder.source_model import special_tokens
 _SORTED_BATCHES = 32
 
 
-def tokenize(tokenizer: Any, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
+def tokenize(tokenizer: Any, texts: Sequence[str], max_tokens: int, prefix: str = "") -> list[list[int]]:
     """Return the token ids of each text, as the runtime cuts it: head and tail, with special tokens around them.
 
     Args:
         tokenizer: The tokenizer of a sentence-transformers model.
         texts: The texts.
         max_tokens: Longest result, with the special tokens.
+        prefix: Text to put before each text.
     """
     before, after = special_tokens(tokenizer)
     room = max_tokens - len(before) - len(after)
     tokenized = []
     for text in texts:
-        ids = tokenizer(cut(text), add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
+        ids = tokenizer(prefix + cut(text), add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
         if len(ids) > room:
             ids = ids[: room - room // 2] + ids[len(ids) - room // 2 :]
         tokenized.append([*before, *ids, *after])
@@ -74,3 +75,17 @@ def pad(ids: Sequence[Sequence[int]], inputs: Sequence[str], device: Any) -> dic
     if "token_type_ids" in inputs:
         features["token_type_ids"] = torch.zeros_like(padded)
     return features
+
+
+def pool(model: Any, ids: Sequence[Sequence[int]], device: Any) -> Any:
+    """Return sentence vectors as a model pools them, not scaled to length one: a tensor of shape (texts, dim).
+
+    Args:
+        model: A sentence-transformers model of Transformer and Pooling.
+        ids: Token ids of each text.
+        device: The torch device of the model.
+    """
+    features = pad(ids, model.tokenizer.model_input_names, device)
+    for module in list(model)[:2]:  # the third one would scale to length one, and a head is better without
+        features = module(features)
+    return features["sentence_embedding"]

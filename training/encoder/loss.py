@@ -32,6 +32,18 @@ def tuning_loss(objective: Objective, head: Any, vectors: Any, targets: Any) -> 
     return loss + (1.0 if objective == "contrastive" else _CONTRAST_WEIGHT) * contrastive_loss(vectors, targets)
 
 
+def distance_loss(vectors: Any, wanted: Any) -> Any:
+    """Return the mean of one minus the cosine between vectors and those of a teacher, a scalar tensor.
+
+    Args:
+        vectors: Sentence vectors, shape (n, dim).
+        wanted: The teacher's vectors of the same texts, shape (n, dim).
+    """
+    from torch.nn import functional
+
+    return 1.0 - functional.cosine_similarity(vectors, wanted, dim=1).mean()
+
+
 def contrastive_loss(vectors: Any, targets: Any) -> Any:
     """Return the supervised contrastive loss (Khosla et al., 2020, arXiv 2004.11362, equation 2), a scalar tensor.
 

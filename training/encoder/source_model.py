@@ -32,13 +32,14 @@ def load_source_model(name_or_path: str, *, purpose: str, **options: Any) -> Any
         raise EncoderError(f"sentence-transformers cannot load {name_or_path!r}: {error}") from error
 
 
-def keep_layers(model: Any, layers: int | None, name: str) -> None:
-    """Drop all but the first layers of a model, in place.
+def keep_layers(model: Any, layers: int | None, name: str, *, spread: bool = False) -> None:
+    """Drop all but some layers of a model, in place.
 
     Args:
         model: A sentence-transformers model of BERT's form.
         layers: Number of layers to keep. None: all.
         name: Name of the model, for the error message.
+        spread: Whether to keep layers at equal distances, with the first and the last. If not, the first ones are kept.
 
     Raises:
         EncoderError: If the model does not have BERT's form, or does not have that many layers.
@@ -48,7 +49,10 @@ def keep_layers(model: Any, layers: int | None, name: str) -> None:
         return
     if not 1 <= layers <= len(found):
         raise EncoderError(f"layers must be between 1 and the {len(found)} of {name}, got {layers}")
-    del found[layers:]
+    last = len(found) - 1
+    kept = [round(i * last / max(1, layers - 1)) for i in range(layers)] if spread else range(layers)
+    for number in sorted(set(range(len(found))) - set(kept), reverse=True):
+        del found[number]
     # The number is saved with the model. Without it, a reload would fill the missing layers with random weights.
     model[0].auto_model.config.num_hidden_layers = layers
 
@@ -65,6 +69,20 @@ def encoder_layers(model: Any) -> Any:
             f"the model must have BERT's form to be tuned, got {type(model[0].auto_model).__name__}; choose another model"
         )
     return encoder.layer
+
+
+def find_prefix(model: Any) -> str:
+    """Return the text that a model wants before a prompt. Empty if it wants none.
+
+    Some models have one prefix for queries and one for documents. Prompts of a router are queries.
+    """
+    return str(model.prompts.get(model.default_prompt_name or "", "") or model.prompts.get("query", ""))
+
+
+def set_prefix(model: Any, prefix: str) -> None:
+    """Set the text that a model wants before a prompt, in place. It is saved with the model."""
+    model.prompts = {"query": prefix}
+    model.default_prompt_name = "query"
 
 
 def special_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:

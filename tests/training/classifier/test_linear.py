@@ -7,6 +7,7 @@ from router.classify.encoder import OnnxEncoder
 from router.classify.heads import Features
 from training.classifier import linear
 from training.classifier.features import FeatureBlocks
+from training.classifier.known_vectors import round_vectors
 from training.classifier.linear import CS, PARTS, Part, fit_path, head_logits, mix_heads
 
 
@@ -45,7 +46,8 @@ def test_training_and_serving_compute_the_same_logits(
 ) -> None:
     parts = {part: fit_path(features, targets, (3.0,), 3, part)[0] for part in PARTS}
     heads = mix_heads(parts, {"embedding": 0.6, "words": 0.4})
-    served = [heads.apply(Features.of(text, vector)) for text, vector in zip(texts, encoder.encode(texts), strict=True)]
+    vectors = round_vectors(encoder.encode(texts))
+    served = [heads.apply(Features.of(text, vector)) for text, vector in zip(texts, vectors, strict=True)]
     assert head_logits(heads, features) == pytest.approx(np.array(served, np.float64), abs=1e-4)
 
 

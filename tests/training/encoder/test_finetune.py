@@ -10,8 +10,10 @@ from router.classify.encoder import OnnxEncoder
 from router.errors import EncoderError
 from tests.training.exporting import EXPORTS
 from training.data.prompts import LabelledPrompt, PromptSet
-from training.encoder.finetune import FinetunedEncoder, FinetuneRecipe, finetune
+from training.encoder.finetune import FinetunedEncoder, distil_student, finetune
+from training.encoder.recipe import FinetuneRecipe
 from training.encoder.seen import was_seen
+from training.encoder.source_model import keep_layers
 
 pytestmark = EXPORTS
 
@@ -92,7 +94,7 @@ def test_groups_are_held_out_whole(base: Path, prompts: PromptSet, tmp_path: Pat
 def test_an_interrupted_run_ends_with_the_same_weights(
     base: Path, prompts: PromptSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.encoder.finetune._SAVE_EVERY", 5)
+    monkeypatch.setattr("training.encoder.tuning_run._SAVE_EVERY", 5)
     whole = finetune(str(base), prompts, tmp_path / "whole", recipe=QUICK)
     taken: list[int] = []
 
@@ -164,3 +166,83 @@ def test_layers_that_the_model_does_not_have_are_refused(
 def test_a_missing_model_is_an_error(prompts: PromptSet, tmp_path: Path) -> None:
     with pytest.raises(EncoderError, match="cannot load"):
         finetune(str(tmp_path / "nothing"), prompts, tmp_path)
+
+
+def test_frozen_word_vectors_stay_and_the_layers_change(base: Path, prompts: PromptSet, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file
+
+    tuned = finetune(str(base), prompts, tmp_path, recipe=dataclasses.replace(QUICK, freeze_words=True))
+    before, after = load_file(base / "model.safetensors"), weights(tuned)
+    words, layer = "embeddings.word_embeddings.weight", "encoder.layer.0.output.dense.weight"
+    assert np.array_equal(before[words], after[words])
+    assert not np.array_equal(before[layer], after[layer])
+    assert tuned.accuracy[-1] == 1
+
+
+def encode(folder: Path) -> np.ndarray:
+    from sentence_transformers import SentenceTransformer
+
+    texts = [text for text, _ in TEXTS]
+    return SentenceTransformer(str(folder), device="cpu").encode(texts, prompt="", normalize_embeddings=True)
+
+
+def test_a_student_with_fewer_layers_learns_the_vectors_of_its_teacher(
+    build: Build, prompts: PromptSet, tmp_path: Path
+) -> None:
+    base = build(prompts={"query": "the "})
+    teacher = finetune(str(base), prompts, tmp_path / "teacher", recipe=QUICK)
+    small = dataclasses.replace(QUICK, layers=1, epochs=6)
+    student = distil_student(teacher.folder, prompts, tmp_path / "student", recipe=small)
+    alone = finetune(str(base), prompts, tmp_path / "alone", recipe=small)
+    from sentence_transformers import SentenceTransformer
+
+    wanted = SentenceTransformer(str(teacher.folder), device="cpu").encode([f"the {text}" for text, _ in TEXTS])
+    near, far = ((encode(folder) * wanted).sum(axis=1).mean() for folder in (student.folder, alone.folder))
+    assert near > 0.9 > far
+    assert (student.record.layers, student.accuracy[-1]) == (1, 1)
+    # Both leave the same prompts out, so that nobody who measures the student is misled.
+    assert student.record.seen == teacher.record.seen
+    # It needs no prefix any more.
+    assert SentenceTransformer(str(student.folder), device="cpu").prompts["query"] == ""
+
+
+def test_an_interrupted_student_ends_with_the_same_weights_and_its_teacher_encodes_once(
+    base: Path, prompts: PromptSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.encoder.tuning_run._SAVE_EVERY", 2)
+    teacher = finetune(str(base), prompts, tmp_path / "teacher", recipe=QUICK)
+    small = dataclasses.replace(QUICK, layers=1)
+    whole = distil_student(teacher.folder, prompts, tmp_path / "whole", recipe=small)
+    encoded: list[int] = []
+
+    def count(steps: Sequence[int]) -> Iterator[int]:
+        for step in steps:
+            encoded.append(step)
+            yield step
+
+    def cut_short(steps: Sequence[int]) -> Iterator[int]:
+        yield from steps[:5]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        distil_student(teacher.folder, prompts, tmp_path / "cut", recipe=small, encoding=count, progress=cut_short)
+    n = len(encoded)
+    resumed = distil_student(teacher.folder, prompts, tmp_path / "cut", recipe=small, encoding=count)
+    assert len(encoded) == n > 0
+    assert same(whole, resumed)
+
+
+def test_kept_layers_are_the_first_or_spread_over_all(build: Build) -> None:
+    from sentence_transformers import SentenceTransformer
+    from torch import nn
+
+    def keep(layers: int, *, spread: bool) -> list[int]:
+        model = SentenceTransformer(str(build()), device="cpu")
+        model[0].auto_model.encoder.layer = nn.ModuleList([nn.Identity() for _ in range(12)])
+        numbered = list(model[0].auto_model.encoder.layer)
+        keep_layers(model, layers, "it", spread=spread)
+        return [numbered.index(layer) for layer in model[0].auto_model.encoder.layer]
+
+    assert keep(4, spread=False) == [0, 1, 2, 3]
+    assert keep(6, spread=True) == [0, 2, 4, 7, 9, 11]
+    assert (keep(1, spread=True), keep(12, spread=True)) == ([0], list(range(12)))

@@ -62,7 +62,8 @@ def test_training_expects_the_scores_of_the_router(trained_with_prompts: tuple[P
         if decision.prediction.source != "classifier":
             continue
         scores = [decision.scores[name] for name in outcomes.models]
-        assert expected.quality[row] == pytest.approx([score.quality for score in scores], abs=2e-4)
+        # Training rounds embeddings to eight bits, the router does not.
+        assert expected.quality[row] == pytest.approx([score.quality for score in scores], abs=1e-3)
         assert expected.cost_usd[row] == pytest.approx([score.cost_usd for score in scores], rel=1e-3)
         assert outcomes.models[choose(expected, router.presets["balanced"])[row]] == decision.model
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,7 +115,7 @@ def encoder_command(
                 finetune,
                 out,
                 recipe=recipe,
-                student_layers=student,
+                student=None if student is None else replace(recipe, layers=student),
                 name=name or f"{name_or_path}, tuned",
                 precision=precision,
                 own_tasks=own_tasks,

@@ -22,6 +22,7 @@ class FinetuneRecipe:
         freeze_words: Whether the vectors of word pieces stay as they are. Otherwise those of pieces in the prompts move and
             the others do not, so that languages without prompts get worse.
         typos: Share of the texts that get typing errors in each pass, in [0, 1].
+        moved: Share of the texts whose request is moved into the middle in each pass, if they have one at an end, in [0, 1].
         seed: Seed of every random choice.
     """
 
@@ -33,4 +34,5 @@ class FinetuneRecipe:
     max_tokens: int = 128
     freeze_words: bool = False
     typos: float = 0.2
+    moved: float = 0.0
     seed: int = 0

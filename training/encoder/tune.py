@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 from training.classifier.tasks import check_tasks
@@ -22,7 +21,7 @@ def tune_encoder(
     out: Path,
     *,
     recipe: FinetuneRecipe,
-    student_layers: int | None = None,
+    student: FinetuneRecipe | None = None,
     name: str | None = None,
     precision: Precision = "int8",
     own_tasks: bool = False,
@@ -37,7 +36,7 @@ def tune_encoder(
         prompts: CSV file of labelled prompts.
         out: The encoder folder to write. It must not exist.
         recipe: The settings of the tuning.
-        student_layers: Number of layers of a student, into which the tuned model is distilled. None: no student.
+        student: The settings of a student, into which the tuned model is distilled. None: no student.
         name: Name of the encoder in the record. None: "`base`, tuned".
         precision: Precision of the runtime's form.
         own_tasks: Whether the file defines the tasks. If not, they are the 14 of `TASKS`.
@@ -52,10 +51,10 @@ def tune_encoder(
     check_tasks(prompts, labelled.rows)
     scratch = out.with_name(f".{out.name}-tuning")
     tuned = finetune(base, labelled, scratch, recipe=recipe, progress=progress)
-    if student_layers is not None:
-        smaller = replace(recipe, layers=student_layers)
+    if student is not None:
+        recipe = student
         tuned = distil_student(
-            tuned.folder, labelled, scratch / "student", recipe=smaller, encoding=progress, progress=progress
+            tuned.folder, labelled, scratch / "student", recipe=student, encoding=progress, progress=progress
         )
     conversion = convert_encoder(
         str(tuned.folder),

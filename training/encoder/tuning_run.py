@@ -126,7 +126,7 @@ class TuningRun:
         # Drawn again in each step, so that the state of a run needs no position in a list of batches.
         rows = draw_batches(self.texts.taught, self._ids, recipe.batch, seed=recipe.seed, epoch=epoch)[place]
         self._model.train()
-        vectors = self._pool(self._tokenize(self.texts.draw_texts(rows, step, typos=recipe.typos)))
+        vectors = self._pool(self._tokenize(self.texts.draw_texts(rows, step, typos=recipe.typos, moved=recipe.moved)))
         loss = self._find_loss(rows, vectors, step)
         self._optimizer.zero_grad()
         loss.backward()

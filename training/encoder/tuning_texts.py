@@ -12,7 +12,7 @@ import numpy as np
 from training.classifier.outliers import make_outliers, random_labels
 from training.data.prompts import PromptSet
 from training.encoder.seen import hold_out
-from training.encoder.typos import add_typos, drop_marks
+from training.encoder.variants import add_typos, drop_marks, move_request
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,18 +74,24 @@ class TuningTexts:
         outliers = range(n, n + self.outliers)
         return [int(self.targets[row]) if row < n else drawn[row % n_labels] if row in outliers else NO_TASK for row in rows]
 
-    def draw_texts(self, rows: Sequence[int], step: int, *, typos: float) -> list[str]:
-        """Return some texts, with typing errors in a share of them. Each step draws others.
+    def draw_texts(self, rows: Sequence[int], step: int, *, typos: float, moved: float) -> list[str]:
+        """Return some texts, a share of them changed. Each step draws others.
 
         Args:
             rows: Numbers of the texts.
             step: Number of the step.
-            typos: Share of the texts with errors, in [0, 1].
+            typos: Share of the texts with typing errors, in [0, 1].
+            moved: Share of the texts whose request is moved into the middle, in [0, 1].
         """
         rng = random.Random(f"typos {self.seed} {step}")  # noqa: S311 - errors, no secrets
-        return [self._misspell(self.texts[row], rng) if rng.random() < typos else self.texts[row] for row in rows]
+        return [_vary(self.texts[row], rng, typos=typos, moved=moved) for row in rows]
 
-    @staticmethod
-    def _misspell(text: str, rng: random.Random) -> str:
-        bare = drop_marks(text) if rng.random() < _WITHOUT_MARKS else text
-        return bare if bare != text else add_typos(text, rng)
+
+def _vary(text: str, rng: random.Random, *, typos: float, moved: float) -> str:
+    # Not drawn without a share, so that a run without moved requests has the same errors as before.
+    if moved and rng.random() < moved:
+        text = move_request(text)
+    if rng.random() >= typos:
+        return text
+    bare = drop_marks(text) if rng.random() < _WITHOUT_MARKS else text
+    return bare if bare != text else add_typos(text, rng)

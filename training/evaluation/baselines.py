@@ -44,51 +44,21 @@ def predict_by_keywords(rules: KeywordRules, train: Sequence[LabelledPrompt], ro
 
 def predict_by_tfidf(train: Sequence[LabelledPrompt], rows: Sequence[LabelledPrompt]) -> list[str]:
     """Predict by a logistic regression on TF-IDF of words and word pairs, the usual baseline for text."""
-    folds = np.repeat([-1, 0], [len(train), len(rows)])
-    return _predict_folds_by_tfidf([*train, *rows], folds)
-
-
-def cross_validate_baselines(
-    rules: KeywordRules, rows: Sequence[LabelledPrompt], folds: NDArray[np.int64]
-) -> dict[str, list[str]]:
-    """Return each baseline's predictions for the rows that are held out, in their order, by the name of the baseline.
-
-    Args:
-        rules: Keyword rules of the baseline.
-        rows: Labelled prompts.
-        folds: Fold of each row. A row with fold −1 is only trained on, never held out.
-    """
-    others = {name: predict for name, predict in task_baselines(rules).items() if predict is not predict_by_tfidf}
-    return {
-        "TF-IDF + LR": _predict_folds_by_tfidf(rows, folds),
-        **{name: cross_validated(predict, rows, folds) for name, predict in others.items()},
-    }
-
-
-def _predict_folds_by_tfidf(rows: Sequence[LabelledPrompt], folds: NDArray[np.int64]) -> list[str]:
-    """Return the predictions of the held-out rows.
-
-    The frequencies of words come from all rows, which needs no label.
-    """
     from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import SGDClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
 
-    # Unlike scikit-learn's default, the pattern keeps words of one letter.
-    words = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), min_df=2, token_pattern=r"(?u)\b\w+\b")  # noqa: S106
+    model = make_pipeline(
+        # Unlike scikit-learn's default, the pattern keeps words of one letter.
+        TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), min_df=2, token_pattern=r"(?u)\b\w+\b"),  # noqa: S106
+        # newton-cg reaches the same optimum as lbfgs in an eighth of the time.
+        LogisticRegression(C=10, solver="newton-cg"),
+    )
     try:
-        matrix = words.fit_transform([row.prompt for row in rows])
-    except ValueError:  # no word occurs twice
-        return cross_validated(predict_majority, rows, folds)
-    tasks, predictions = np.array([row.task for row in rows]), np.full(len(rows), "", dtype=object)
-    for fold in np.unique(folds[folds >= 0]):
-        kept, held_out = folds != fold, folds == fold
-        if len(np.unique(tasks[kept])) == 1:  # scikit-learn refuses to fit a single class
-            predictions[held_out] = tasks[kept][0]
-            continue
-        # As accurate as exact solvers, in an eighth of their time.
-        model = SGDClassifier(loss="log_loss", alpha=1e-5, average=True, random_state=0)
-        predictions[held_out] = model.fit(matrix[kept], tasks[kept]).predict(matrix[held_out])
-    return [str(task) for task in predictions[folds >= 0]]
+        model.fit([row.prompt for row in train], [row.task for row in train])
+    except ValueError:  # no word occurs twice, or there is only one task
+        return predict_majority(train, rows)
+    return [str(task) for task in model.predict([row.prompt for row in rows])]
 
 
 def cross_validated(predict: Baseline, rows: Sequence[LabelledPrompt], folds: NDArray[np.int64]) -> list[str]:

@@ -15,7 +15,7 @@ from router.classify.keywords import KeywordRules
 from training.classifier.fit import FittedClassifier
 from training.classifier.linear import PARTS
 from training.data.prompts import LabelledPrompt, with_task
-from training.evaluation.baselines import cross_validate_baselines
+from training.evaluation.baselines import cross_validated, task_baselines
 from training.evaluation.metrics import PredictionQuality, calibration_error, score_predictions, to_metrics
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ def evaluate_held_out(
         qualities.append(score_predictions(f"{part} alone", predicted_by_part, held_out, seed=seed))
     # Baselines predict tasks only, so follow-ups without a task are left out.
     folds = fitted.folds[np.array([row.task != CONTINUES for row in rows])]
-    for name, by_baseline in cross_validate_baselines(rules, with_task(rows), folds).items():
-        qualities.append(score_predictions(name, by_baseline, held_out, seed=seed))
+    for name, predict in task_baselines(rules).items():
+        qualities.append(score_predictions(name, cross_validated(predict, with_task(rows), folds), held_out, seed=seed))
     return qualities, predicted
 
 

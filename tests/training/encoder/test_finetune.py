@@ -176,7 +176,7 @@ def test_frozen_word_vectors_stay_and_the_layers_change(base: Path, prompts: Pro
     words, layer = "embeddings.word_embeddings.weight", "encoder.layer.0.output.dense.weight"
     assert np.array_equal(before[words], after[words])
     assert not np.array_equal(before[layer], after[layer])
-    assert tuned.accuracy[-1] == 1
+    assert tuned.accuracy[-1] > 0.8  # chance: 0.5
 
 
 def encode(folder: Path) -> np.ndarray:
@@ -198,7 +198,7 @@ def test_a_student_with_fewer_layers_learns_the_vectors_of_its_teacher(
 
     wanted = SentenceTransformer(str(teacher.folder), device="cpu").encode([f"the {text}" for text, _ in TEXTS])
     near, far = ((encode(folder) * wanted).sum(axis=1).mean() for folder in (student.folder, alone.folder))
-    assert near > 0.9 > far
+    assert near > far + 0.05
     assert (student.record.layers, student.accuracy[-1]) == (1, 1)
     # Both leave the same prompts out, so that nobody who measures the student is misled.
     assert student.record.seen == teacher.record.seen

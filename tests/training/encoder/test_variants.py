@@ -2,7 +2,7 @@ from random import Random
 
 import pytest
 
-from training.encoder.typos import add_typos, drop_marks
+from training.encoder.variants import add_typos, drop_marks, move_request
 
 TEXT = "please explain the difference between these two words, and why people often confuse them"
 
@@ -53,3 +53,28 @@ def test_cyrillic_and_arabic_words_get_errors_too() -> None:
 def test_marks_of_latin_letters_are_dropped_and_those_of_other_scripts_stay() -> None:
     assert drop_marks("žluťoučký kůň, schön, ñandú") == "zlutoucky kun, schon, nandu"
     assert drop_marks("й ё की が 2² ½") == "й ё की が 2² ½"
+
+
+LONG = [f"{n}" + " and more" * 25 for n in "abcd"]
+
+
+@pytest.mark.parametrize("separator", ["\n\n", "\n"])
+def test_a_short_request_at_an_end_moves_into_the_middle(separator: str) -> None:
+    middle = separator.join([*LONG[:2], "shorten this", *LONG[2:]])
+    assert move_request(separator.join(["shorten this", *LONG])) == middle
+    assert move_request(separator.join([*LONG, "shorten this"])) == middle
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "shorten this",
+        "shorten this\n\n" + LONG[0],
+        "\n\n".join(["ask", "a", "b", "c"]),
+        "\n\n".join(["x" * 300, *LONG, "y" * 300]),
+    ],
+    ids=["empty", "request alone", "one part", "little material", "long parts"],
+)
+def test_other_texts_stay(text: str) -> None:
+    assert move_request(text) == text

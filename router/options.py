@@ -197,11 +197,7 @@ def takes_options(function: _Function) -> _Function:
 
 def _is_number(value: object) -> bool:
     # numpy's numbers are registered as Real, too.
-    return isinstance(value, Real) and not _is_flag(value) and not math.isnan(value)
-
-
-def _is_flag(value: object) -> bool:
-    return isinstance(value, bool)
+    return not isinstance(value, bool) and isinstance(value, Real) and not math.isnan(value)
 
 
 def _check_names(option: str, names: Collection[str]) -> None:

@@ -9,7 +9,6 @@ import numpy as np
 
 from router.classify.encoder import OnnxEncoder
 from router.classify.keywords import default_rules
-from router.model_folder.manifest import VECTORS
 from training.classifier.features import featurize
 from training.classifier.first_tier import build_first_tier
 from training.classifier.fit import fit_classifier
@@ -69,7 +68,7 @@ def train(
     runtime_encoder = OnnxEncoder.load(encoder)
 
     # 1. Features, computed as at runtime.
-    known = read_vectors(encoder.parent / VECTORS)
+    known = read_vectors(encoder.parent)
     compute_features = partial(featurize, encoder=runtime_encoder, cache=cache, known=known, progress=progress)
     outliers = make_outliers(len(inputs.texts), seed=seed)
     outlier_features = compute_features(outliers)

@@ -137,16 +137,22 @@ def _convert(path: Path, key: str, raw: Any, kind: type[_T]) -> _T:
     except msgspec.ValidationError as error:
         message = str(error).replace("`$.", f"`{key}." if key else "`").replace("`$`", f"`{key or 'the file'}`")
         place = "" if not key or key in message else f"{key}: "
-        message += _describe_nearest(message, [one.name for one in fields(RouteOptions)] * (not key), kind)
+        message += _describe_nearest(message, _list_keys(kind, top=not key))
         raise ConfigError(f"{path}: {place}{message}") from error
 
 
-def _describe_nearest(message: str, options: Sequence[str], kind: type[_T]) -> str:
+def _list_keys(kind: type[_T], *, top: bool) -> list[str]:
+    """Return the keys of a table. The top one also has the options of a decision."""
+    return [*getattr(kind, "__struct_fields__", ()), *(one.name for one in fields(RouteOptions) if top)]
+
+
+def _describe_nearest(message: str, keys: Sequence[str]) -> str:
     """Return a remedy for a key that does not exist: the nearest one that does. Empty for other messages."""
     unknown = re.search(r"unknown field `([^`]*)`", message)
-    names = [*getattr(kind, "__struct_fields__", ()), *options]
-    nearest = get_close_matches(unknown[1], names, n=1, cutoff=0.4) if unknown else []
-    return f"; the nearest key is {nearest[0]!r}" if nearest else f"; the keys are {', '.join(names)}" if unknown else ""
+    if unknown is None:
+        return ""
+    nearest = get_close_matches(unknown[1], keys, n=1, cutoff=0.4)
+    return f"; the nearest key is {nearest[0]!r}" if nearest else f"; the keys are {', '.join(keys)}"
 
 
 def _convert_policy(path: Path, key: str, raw: Mapping[str, Any], kind: type[_T]) -> _T:

@@ -52,8 +52,8 @@ class Adaptation:
                 continue
             if new != name:
                 _note(changes, f"{name} sent as {new}")
-            is_body = name == "extra_body" and isinstance(value, Mapping)
             # Parameters that the SDK does not know stand in there, under the same rules.
+            is_body = name == "extra_body"
             adapted[new] = self.apply(value, changes) if is_body and isinstance(value, Mapping) else value
         return adapted
 

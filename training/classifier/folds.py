@@ -37,7 +37,7 @@ class Split:
 
 
 def draw_folds(targets: NDArray[np.int64], groups: Sequence[str], seen: NDArray[np.bool_] | None, *, seed: int) -> Split:
-    """Draw the folds of n labelled prompts.
+    """Draw the folds of n labelled prompts: five, or one if at most a fifth of them can be held out.
 
     Args:
         targets: Number of each prompt's label, shape (n,).

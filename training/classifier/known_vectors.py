@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from router.errors import ModelFolderError
+from router.model_folder.manifest import MANIFEST, VECTORS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,11 +75,11 @@ def round_vectors(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
     return _restore(*_quantise(embeddings))
 
 
-def read_vectors(path: Path) -> KnownVectors | None:
-    """Return the embeddings in a file. None if there is no such file.
+def read_vectors(folder: Path) -> KnownVectors | None:
+    """Return the embeddings in a model folder. None if the folder is none, or keeps none.
 
     Args:
-        path: A file `vectors.safetensors`.
+        folder: The folder. A file of the same name in another folder is not read.
 
     Raises:
         ModelFolderError: If the file cannot be read.
@@ -86,7 +87,8 @@ def read_vectors(path: Path) -> KnownVectors | None:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    if not path.is_file():
+    path = folder / VECTORS
+    if not (folder / MANIFEST).is_file() or not path.is_file():
         return None
     try:
         arrays: Mapping[str, NDArray[Any]] = load_file(path)

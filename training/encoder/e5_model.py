@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from router.classify.encoder_record import TOKENIZER_FILE
 from router.errors import EncoderError
 from training.data.prompts import read_prompts
+from training.data.table import hash_file
 from training.encoder.e5_file import TOKENIZER_SHA256, WEIGHTS_FILE, WEIGHTS_SHA256, E5Weights, check_sha256, read_e5
 from training.encoder.folder import check_new, new_folder
 from training.encoder.vocabulary import choose_pieces, shrink_tokenizer
@@ -68,7 +69,7 @@ def write_e5_model(weights: Path, tokenizer: Path, out: Path, *, texts: Iterable
 def unpacked(name_or_path: str, *, beside: Path, prompts: Path | None) -> Iterator[str]:
     """Yield the name or path of a sentence-transformers model. If the path is the file of e5, make one of it.
 
-    The made folder has always the same name, so that an interrupted tuning finds it again. It is removed at the end.
+    The same prompts give the same folder, so that an interrupted tuning finds it again. It is removed at the end.
 
     Args:
         name_or_path: A name on the Hugging Face hub, a local folder, or `e5-small-q4.bin` with `tokenizer.json` beside it.
@@ -82,9 +83,10 @@ def unpacked(name_or_path: str, *, beside: Path, prompts: Path | None) -> Iterat
     if weights.name != WEIGHTS_FILE:
         yield name_or_path
         return
-    texts = [] if prompts is None else [row.prompt for row in read_prompts(prompts, tasks=None).rows]
-    folder = beside.with_name(f".{beside.name}-{len(texts)}-e5")
+    # Other prompts keep other pieces, so their hash is part of the name.
+    folder = beside.with_name(f".{beside.name}-e5-{'' if prompts is None else hash_file(prompts)[:8]}")
     if not folder.exists():
+        texts = [] if prompts is None else [row.prompt for row in read_prompts(prompts, tasks=None).rows]
         write_e5_model(weights, weights.with_name(TOKENIZER_FILE), folder, texts=texts)
     yield str(folder)
     # Only now, so that an interruption does not lose it.

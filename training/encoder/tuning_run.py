@@ -17,7 +17,14 @@ from training.encoder.loss import distance_loss, tuning_loss
 from training.encoder.optimizer import make_optimizer
 from training.encoder.recipe import FinetuneRecipe
 from training.encoder.seen import record_seen
-from training.encoder.source_model import encoder_layers, find_prefix, keep_layers, load_source_model, set_prefix
+from training.encoder.source_model import (
+    encoder_layers,
+    find_prefix,
+    hash_weights,
+    keep_layers,
+    load_source_model,
+    set_prefix,
+)
 from training.encoder.tuning_texts import NO_TASK, TuningTexts
 
 if TYPE_CHECKING:
@@ -78,6 +85,7 @@ class TuningRun:
         self.steps = epochs * self._per_epoch
         torch.manual_seed(recipe.seed)  # for the random weights of the head
         self._model = load_source_model(name_or_path, purpose="tuning an encoder")
+        weights_sha256 = hash_weights(self._model)
         keep_layers(self._model, recipe.layers, name_or_path, spread=wanted is not None)
         if wanted is not None:
             set_prefix(self._model, "")
@@ -93,7 +101,8 @@ class TuningRun:
         self._ids = self._tokenize(texts.texts)
         # The state of another run in the same folder must not be loaded.
         self._key = hashlib.sha256(
-            repr((name_or_path, data_sha256, asdict(recipe), epochs, wanted is None, torch.__version__)).encode()
+            repr((weights_sha256, data_sha256, asdict(recipe), epochs, torch.__version__)).encode()
+            + (b"" if wanted is None else wanted.tobytes())
         ).hexdigest()
         self._state = self._resume()
 

@@ -37,7 +37,8 @@ def test_known_texts_are_not_encoded_again_and_the_features_are_the_same(
     texts = ["one", "two", "three", "two"]
     first = featurize(texts, counting_encoder).embedding  # type: ignore[arg-type]
     save_file(KnownVectors.of(counting_encoder.sha256, texts, first).to_arrays(), tmp_path / "vectors.safetensors")
-    known = read_vectors(tmp_path / "vectors.safetensors")
+    (tmp_path / "manifest.json").touch()
+    known = read_vectors(tmp_path)
     counting_encoder.encoded = 0
     again = featurize(["four", *texts], counting_encoder, known=known).embedding  # type: ignore[arg-type]
     assert counting_encoder.encoded == 1
@@ -50,10 +51,14 @@ def test_known_texts_are_not_encoded_again_and_the_features_are_the_same(
 
 def test_a_missing_file_means_none_and_a_damaged_one_is_an_error_with_the_remedy(tmp_path: Path) -> None:
     file = tmp_path / "vectors.safetensors"
-    assert read_vectors(file) is None
+    assert read_vectors(tmp_path) is None
     file.write_bytes(b"damaged")
+    # Without a manifest it is no model folder, and the file is somebody else's.
+    assert read_vectors(tmp_path) is None
+    (tmp_path / "manifest.json").touch()
+    assert read_vectors(tmp_path / "none") is None
     with pytest.raises(ModelFolderError, match=r"cannot be read: .*; remove it, then training encodes all prompts"):
-        read_vectors(file)
+        read_vectors(tmp_path)
     save_file({"keys": np.zeros(1)}, file)
     with pytest.raises(ModelFolderError, match="remove it"):
-        read_vectors(file)
+        read_vectors(tmp_path)

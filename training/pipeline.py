@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from router.classify.encoder import OnnxEncoder
 from router.classify.keywords import default_rules
-from training.classifier.features import featurize
+from training.classifier.features import featurize, find_known
 from training.classifier.first_tier import build_first_tier
 from training.classifier.fit import fit_classifier
 from training.classifier.known_vectors import KnownVectors, read_vectors
@@ -19,14 +20,24 @@ from training.data.prompts import with_task
 from training.encoder.seen import was_seen
 from training.evaluation.held_out import collect_metrics, describe_held_out, evaluate_held_out
 from training.evaluation.metrics import score_by_task
-from training.inputs import read_inputs
+from training.inputs import TrainingInputs, read_inputs
 from training.manifest import make_manifest
 from training.model_folder import check_replaceable, write_model_folder
 from training.monitor.reference import make_held_out_reference
-from training.progress import Progress
+from training.progress import Show, Stages
 from training.quality.fit import fit_scoring
 from training.quality.prompt_table import FeatureClassifier, make_held_out_table
 from training.result import TrainingResult
+
+# What a training does, in order.
+_OUTLIERS, _PROMPTS = "encoding texts without a request", "encoding the prompts"
+_CLASSIFIER, _FIRST_TIER = "fitting the classifier", "fitting the first tier"
+_SCORING, _EVALUATION = "learning the models' quality", "evaluating"
+
+# Milliseconds that encoding a text takes, and that the rest of each stage takes for each prompt. They are from one slow
+# machine, and only their ratios matter.
+_MS_ENCODING = 15.0
+_MS_PER_PROMPT = {_OUTLIERS: 0.1, _PROMPTS: 1.0, _CLASSIFIER: 3.3, _FIRST_TIER: 1.3, _SCORING: 0.5, _EVALUATION: 1.4}
 
 
 def train(
@@ -39,7 +50,7 @@ def train(
     seed: int = 0,
     jobs: int = -1,
     cache: Path | None = None,
-    progress: Progress = iter,
+    progress: Show | None = None,
 ) -> TrainingResult:
     """Learn a task classifier and model profiles, and write them as a model folder.
 
@@ -56,7 +67,7 @@ def train(
         seed: Seed of every random choice.
         jobs: Number of processes for cross-validation. -1: one for each processor.
         cache: Folder that keeps embeddings. None: no cache.
-        progress: Wraps the texts while they are encoded.
+        progress: Is told what runs now, and the share of the work that is done, in [0, 1]. None: nobody is.
 
     Raises:
         DatasetError: If a CSV file breaks its rules, a task has too few prompts, or `out` holds other files than a model
@@ -69,16 +80,30 @@ def train(
 
     # 1. Features, computed as at runtime.
     known = read_vectors(encoder.parent)
-    compute_features = partial(featurize, encoder=runtime_encoder, cache=cache, known=known, progress=progress)
     outliers = make_outliers(len(inputs.texts), seed=seed)
+    to_encode = {_OUTLIERS: outliers, _PROMPTS: inputs.texts, _SCORING: inputs.benchmark.results.prompts}
+    unknown = {stage: int((~find_known(texts, runtime_encoder, known)[0]).sum()) for stage, texts in to_encode.items()}
+    stages = Stages(_expect_work(inputs, unknown), progress)
+    compute_features = partial(featurize, encoder=runtime_encoder, cache=cache, known=known, progress=stages.watch_texts)
+    stages.begin(_OUTLIERS)
     outlier_features = compute_features(outliers)
+    stages.begin(_PROMPTS)
     features = compute_features(inputs.texts)
 
     # 2. The classifier of tasks, with its first tier and its keyword rules.
+    stages.begin(_CLASSIFIER)
     seen = was_seen(inputs.texts, runtime_encoder.record.tuning)
     fitted = fit_classifier(
-        features, inputs.tasks, inputs.groups, seen=seen, outliers=outlier_features, seed=seed, jobs=jobs
+        features,
+        inputs.tasks,
+        inputs.groups,
+        seen=seen,
+        outliers=outlier_features,
+        seed=seed,
+        jobs=jobs,
+        watch=stages.watch,
     )
+    stages.begin(_FIRST_TIER)
     first = build_first_tier(
         runtime_encoder.draft,
         [*inputs.texts, *outliers],
@@ -90,12 +115,14 @@ def train(
     rules = fit_rules(default_rules(), with_task(inputs.prompts.rows))
 
     # 3. The models' quality and cost, as far as the benchmark shows them.
+    stages.begin(_SCORING)
     held_out = [inputs.prompts.rows[i] for i in fitted.held_out]
     held_out_table = make_held_out_table(fitted, features, [row.prompt for row in held_out])
     classifier = FeatureClassifier(labels=fitted.labels, heads=fitted.heads, temperature=fitted.temperature)
     scoring = fit_scoring(inputs.benchmark, held_out_table, classifier, compute_features, seed=seed, jobs=jobs)
 
     # 4. Scores on held-out prompts, and the model folder.
+    stages.begin(_EVALUATION)
     qualities, predictions = evaluate_held_out(fitted, inputs.prompts.rows, rules, seed=seed)
     metrics = collect_metrics(fitted, held_out, qualities)
     training = TrainingResult(
@@ -114,4 +141,16 @@ def train(
         ),
     )
     write_model_folder(out, training, fitted, rules, runtime_encoder, encoder)
+    stages.end()
     return training
+
+
+def _expect_work(inputs: TrainingInputs, unknown: Mapping[str, int]) -> dict[str, float]:
+    """Return the milliseconds that each stage is expected to take.
+
+    Args:
+        inputs: The data of the training.
+        unknown: Number of texts to encode in a stage.
+    """
+    n = len(inputs.texts)
+    return {stage: rest * n + _MS_ENCODING * unknown.get(stage, 0) for stage, rest in _MS_PER_PROMPT.items()}

@@ -1,10 +1,10 @@
 import shutil
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from router import Router
+from router.classify.encoder import OnnxEncoder
 from router.model_folder.load import load_model_folder
 from router.model_folder.manifest import QUALITY, SIZE_CAPS
 from tests.training.files import read_files
@@ -13,6 +13,7 @@ from training.data.prompts import read_prompts
 from training.data.table import DatasetError, hash_file
 from training.evaluation.baselines import predict_by_keywords, predict_majority
 from training.evaluation.folder import evaluate_folder
+from training.manifest import CANARIES
 
 SMALL_TASKS = ["coding", "math", "translation"]
 USER_PROMPTS = Path("../shared/data/prompts/user_dev.csv.gz")
@@ -61,15 +62,26 @@ def test_the_same_inputs_give_the_same_bytes(tmp_path: Path, train_small, monkey
     assert made == read_files(tmp_path / "b")
     # From the folder that was made, no prompt is encoded again, and the bytes are still the same.
     encoded: list[str] = []
-
-    def count(texts: Sequence[str]) -> Iterator[str]:
-        encoded.extend(texts)
-        yield from texts
-
-    train_small(tmp_path / "c", encoder=tmp_path / "a" / "encoder", progress=count)
-    assert encoded == []
+    encode = OnnxEncoder.encode
+    monkeypatch.setattr(OnnxEncoder, "encode", lambda self, texts: encoded.extend(texts) or encode(self, texts))
+    train_small(tmp_path / "c", encoder=tmp_path / "a" / "encoder")
+    assert set(encoded) == set(CANARIES)
     assert made == read_files(tmp_path / "c")
     assert b'"created": "2023-11-14T22:13:20+00:00"' in made["manifest.json"]
+
+
+def test_one_progress_goes_through_all_stages(tmp_path: Path, train_small) -> None:
+    told: list[tuple[str, float]] = []
+    train_small(tmp_path / "a", progress=lambda stage, share: told.append((stage, share)))
+    shares = [share for _, share in told]
+    assert shares == sorted(shares)
+    assert shares[0] == 0.0
+    assert shares[-1] == 1.0
+    stages = list(dict.fromkeys(stage for stage, _ in told))
+    assert stages[1:3] == ["encoding the prompts", "fitting the classifier"]
+    assert stages[-2:] == ["evaluating", "done"]
+    # Encoding and fitting tell how far they are.
+    assert [sum(stage == each for stage, _ in told) for each in stages[1:3]] == [1 + 45, 1 + 2 * FOLDS]
 
 
 def rows_of(**counts: int) -> list[dict[str, object]]:

@@ -85,6 +85,21 @@ def featurize(
     )
 
 
+def find_known(
+    texts: Sequence[str], encoder: OnnxEncoder, known: KnownVectors | None
+) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+    """Return which texts need not be encoded, shape (len(texts),), and the embeddings of those, shape (known, dim).
+
+    Args:
+        texts: The texts.
+        encoder: The encoder.
+        known: Embeddings that are kept. None, or those of another encoder: no text is known.
+    """
+    if known is None or known.encoder_sha256 != encoder.sha256:
+        return np.zeros(len(texts), np.bool_), np.empty((0, encoder.dim), np.float32)
+    return known.find(texts)
+
+
 def _embed_all(
     texts: Sequence[str],
     encoder: OnnxEncoder,
@@ -96,10 +111,9 @@ def _embed_all(
 ) -> NDArray[np.float32]:
     """Return the rounded embeddings of texts, shape (len(texts), dim)."""
     embed, identity = Memory(cache, verbose=0).cache(_embed, ignore=["encoder"]), encoder.sha256
-    embeddings, missing = np.empty((len(texts), encoder.dim), np.float32), np.ones(len(texts), np.bool_)
-    if known is not None and known.encoder_sha256 == identity:
-        found, vectors = known.find(texts)
-        missing, embeddings[found] = ~found, vectors
+    found, vectors = find_known(texts, encoder, known)
+    embeddings, missing = np.empty((len(texts), encoder.dim), np.float32), ~found
+    embeddings[found] = vectors
     others = list(dict.fromkeys(itertools.compress(texts, missing)))
     work = (delayed(embed)(text, identity, encoder) for text in progress(others))
     # Threads are enough: ONNX Runtime releases the interpreter lock while it computes.

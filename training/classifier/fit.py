@@ -16,6 +16,7 @@ from training.classifier.folds import Split, draw_folds, fold_outliers
 from training.classifier.linear import PARTS, Part, mix_heads
 from training.classifier.outliers import random_labels
 from training.classifier.parts import fit_parts
+from training.progress import Watch, unwatched
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -75,6 +76,7 @@ def fit_classifier(
     outliers: FeatureBlocks | None = None,
     seed: int = 0,
     jobs: int = -1,
+    watch: Watch = unwatched,
 ) -> FittedClassifier:
     """Fit one part on embeddings and one on words. Choose strengths, weights and temperature by held-out log-loss.
 
@@ -92,12 +94,13 @@ def fit_classifier(
             classifier is unsure of such texts.
         seed: Seed of the folds and of the outliers' labels.
         jobs: Number of processes. -1: one for each processor.
+        watch: Wraps the fits of the cross-validation as they finish.
     """
     labels = tuple(sorted(set(tasks)))
     prompt_targets = np.array([labels.index(task) for task in tasks])
     split = draw_folds(prompt_targets, groups, seen, seed=seed)
     rows = _add_outliers(features, prompt_targets, split, outliers, len(labels), seed=seed)
-    fits = fit_parts(rows.features, rows.targets, rows.used, rows.folds, len(labels), jobs=jobs)
+    fits = fit_parts(rows.features, rows.targets, rows.used, rows.folds, len(labels), jobs=jobs, watch=watch)
     logits = {part: fit.logits for part, fit in fits.items()}
     mixture, temperature = fit_mixture(logits, rows.targets[rows.folds >= 0])
     mixed = softmax(np.sum([mixture[part] * logits[part] for part in PARTS], axis=0) / temperature)

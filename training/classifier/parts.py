@@ -14,6 +14,7 @@ from router.classify.heads import Heads
 from training.classifier.calibrate import fit_temperature, log_loss
 from training.classifier.features import FeatureBlocks
 from training.classifier.linear import CS, PARTS, SOLVERS, Design, Fit, Part, fit_rows, make_design
+from training.progress import Watch, unwatched
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,6 +43,7 @@ def fit_parts(
     n_labels: int,
     *,
     jobs: int,
+    watch: Watch = unwatched,
 ) -> dict[Part, FittedPart]:
     """Fit each part of the features, with the C that has the least log-loss on the held-out rows.
 
@@ -52,6 +54,7 @@ def fit_parts(
         folds: The fold in which each row is held out, shape (n,). −1 if it never is.
         n_labels: Number of labels.
         jobs: Number of processes. -1: one for each processor.
+        watch: Wraps the fits as they finish.
     """
     designs = {part: make_design(features, part) for part in PARTS}
 
@@ -61,7 +64,8 @@ def fit_parts(
     n_folds = int(folds.max()) + 1
     kept = [np.flatnonzero(used & (folds != fold)) for fold in range(n_folds)]
     # One list of jobs for both parts and all folds keeps every process busy until the end.
-    paths = Parallel(n_jobs=jobs)(job(part, rows, CS[part]) for part in PARTS for rows in kept)
+    todo = [job(part, rows, CS[part]) for part in PARTS for rows in kept]
+    paths = list(watch(Parallel(n_jobs=jobs, return_as="generator")(todo), len(todo)))
     cs, logits = {}, {}
     # `paths` has the folds of the first part, then those of the second.
     for place, part in enumerate(PARTS):

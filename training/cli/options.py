@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
+
+from training.progress import Show
 
 Command = Callable[..., Any]
 
@@ -57,3 +60,19 @@ def show_steps(steps: Sequence[int]) -> Iterable[int]:
     from tqdm import tqdm
 
     return tqdm(steps, desc="tuning", unit="step", disable=None)
+
+
+@contextmanager
+def stage_bar() -> Iterator[Show]:
+    """Show one progress bar for all stages of a training, with the time that is left. Give what tells it the progress."""
+    from tqdm import tqdm
+
+    form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed} passed, {remaining} left"
+    # The average speed since the start, because the stages are estimates of the same run.
+    with tqdm(total=1.0, bar_format=form, smoothing=0, disable=None) as bar:
+
+        def show(stage: str, share: float) -> None:
+            bar.set_description(stage, refresh=False)
+            bar.update(share - bar.n)
+
+        yield show

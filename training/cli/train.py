@@ -10,7 +10,7 @@ import click
 
 from router.classify.classifier import CONTINUES
 from router.model_folder.load import find_model_folder
-from training.cli.options import own_tasks_option, path_option, prompts_option, seed_option, show_progress, show_steps
+from training.cli.options import own_tasks_option, path_option, prompts_option, seed_option, show_steps, stage_bar
 from training.cli.tables import format_qualities, format_tasks
 
 if TYPE_CHECKING:
@@ -63,17 +63,18 @@ def train_command(
         check_replaceable(out)
         encoder = _tune_for(out, prompts, base=base, own_tasks=own_tasks, seed=seed)
 
-    training = train(
-        prompts,
-        benchmark,
-        out,
-        encoder=encoder or find_model_folder() / "encoder",
-        own_tasks=own_tasks,
-        seed=seed,
-        jobs=jobs,
-        cache=default_cache(),
-        progress=show_progress,
-    )
+    with stage_bar() as show:
+        training = train(
+            prompts,
+            benchmark,
+            out,
+            encoder=encoder or find_model_folder() / "encoder",
+            own_tasks=own_tasks,
+            seed=seed,
+            jobs=jobs,
+            cache=default_cache(),
+            progress=show,
+        )
     click.echo("\n".join(_describe_training(training, out)))
     # Only a tuned encoder is temporary. It is kept if training fails, because it took long.
     if finetune and encoder:

@@ -105,7 +105,8 @@ class OpenAIExecutor:
     async def _answer(self, request: CallRequest) -> Reply:
         try:
             async with asyncio.timeout(request.timeout_s):
-                return read_reply(await self._create(request))
+                answer = await self._create(request)
+                return read_reply(_make_plain(answer), raw=answer)
         except Exception as error:  # noqa: BLE001 - whatever leaves the SDK, the attempt has failed
             # `from None`, because the SDK's error may contain the prompt and the key.
             raise self._hide(_translate(error, request, request.timeout_s)) from None
@@ -132,7 +133,7 @@ class OpenAIExecutor:
             end, begun, finished, empty = StreamEnd(events.response), False, False, True
             async for event in events:
                 empty = False
-                if (chunk := read_chunk(event, begun=begun)) is not None:
+                if (chunk := read_chunk(_make_plain(event), raw=event, begun=begun)) is not None:
                     begun, finished = True, finished or chunk.finish_reason is not None
                     yield chunk
             if empty and end.json:
@@ -261,12 +262,19 @@ def _make_response_format(model: type) -> object:
     return type_to_response_format_param(model)
 
 
+def _make_plain(answer: object) -> object:
+    """Return an answer of the SDK, which does not validate the data of servers, as plain values."""
+    dump = getattr(answer, "model_dump", None)
+    # Pydantic warns about fields whose type a server got wrong.
+    return answer if dump is None else dump(warnings=False)
+
+
 def _parse_answer(body: bytes) -> Reply:
     from openai.types.chat import ChatCompletion
 
     data = json.loads(body)
     # Not validated, like every answer of the SDK.
-    return read_reply(ChatCompletion.construct(**data) if isinstance(data, dict) else data)
+    return read_reply(data, raw=ChatCompletion.construct(**data) if isinstance(data, dict) else data)
 
 
 def _translate(error: Exception, request: CallRequest, within_s: float) -> RouterError:

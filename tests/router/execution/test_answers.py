@@ -1,7 +1,6 @@
 """Answers of servers, well formed or not."""
 
 import json
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -83,9 +82,9 @@ def test_the_text_of_the_older_completions_is_read(lab: Lab, way: str) -> None:
 
 
 def test_a_usage_before_the_answer_begins_is_no_chunk() -> None:
-    event = SimpleNamespace(choices=[], usage=SimpleNamespace(prompt_tokens=3, completion_tokens=0))
-    assert read_chunk(event) is None
-    read = read_chunk(event, begun=True)
+    event = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 0}}
+    assert read_chunk(event, raw=event) is None
+    read = read_chunk(event, raw=event, begun=True)
     assert read is not None
     assert read.usage == Usage(input_tokens=3, output_tokens=0)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from router.errors import InputError
 from router.options import RouteKeywords, RouteOptions, describe_unknown_name
 from router.serving.serving import check_fallbacks
+from router.types import WireProtocol
 
 if TYPE_CHECKING:
     from router.calls import Reply
@@ -80,6 +81,7 @@ class CallOptions:
         accept: Returns whether a reply is good enough. None: every reply is.
         fallbacks: Models to call if the first one fails. None: the rest of the ranking.
         timeout_s: Deadline of the call in seconds. None: that of `Serving.calls`.
+        protocol: The protocol of the request.
     """
 
     route: RouteOptions
@@ -88,6 +90,7 @@ class CallOptions:
     accept: Callable[[Reply], bool] | None
     fallbacks: Sequence[str] | None
     timeout_s: float | None
+    protocol: WireProtocol = "chat"
 
     @classmethod
     def of(cls, keywords: Mapping[str, Any], *, stream: bool, defaults: RouteOptions) -> CallOptions:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from router.classify.messages import read_messages
 from router.classify.text import Prompt, parse_prompt
@@ -16,12 +16,20 @@ if TYPE_CHECKING:
     from router.call_options import CallOptions
     from router.calls import Completion
     from router.decide import Decider
+    from router.decision import RoutingDecision
     from router.execution.steps import Plan
     from router.score.feedback import Learner
     from router.serving.fleet import Fleet
 
 # What a request sends besides the messages, and models read.
 _BESIDES_MESSAGES = ("tools", "functions", "response_format")
+
+
+class Planned(NamedTuple):
+    """A decision, and the plan of a call to its models."""
+
+    decision: RoutingDecision
+    plan: Plan
 
 
 class Caller:
@@ -36,8 +44,8 @@ class Caller:
     def __init__(self, decider: Decider, fleet: Fleet, learner: Learner | None) -> None:
         self._decider, self._fleet, self._learner = decider, fleet, learner
 
-    def plan(self, messages: Prompt, options: CallOptions, *, began_at: float) -> Plan:
-        """Decide, and return the plan of the call.
+    def plan(self, messages: Prompt, options: CallOptions, *, began_at: float) -> Planned:
+        """Decide, and return the decision and the plan of the call.
 
         Args:
             messages: Chat messages in the OpenAI form. A text is one user message.
@@ -51,8 +59,8 @@ class Caller:
         sent, request = read_messages(messages), options.request
         prompt = parse_prompt(sent, tools={name: request[name] for name in _BESIDES_MESSAGES if request.get(name)} or None)
         needs = frozenset(options.route.needs) | self._find_needs(request) | prompt.needs
-        (decision,) = self._decider.decide([prompt], replace(options.route, needs=needs))
-        return self._fleet.plan(
+        (decision,) = self._decider.decide([prompt], replace(options.route, needs=needs), protocol=options.protocol)
+        plan = self._fleet.plan(
             decision,
             sent,
             options=request,
@@ -64,7 +72,9 @@ class Caller:
             timeout_s=options.timeout_s,
             learn=self._learn,
             began_at=began_at,
+            protocol=options.protocol,
         )
+        return Planned(decision, plan)
 
     def _find_needs(self, request: Mapping[str, object]) -> frozenset[str]:
         """Return the capabilities that a request uses, as far as any profile claims to have them."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from router.decision import RoutingDecision
-from router.types import FailureClass
+from router.types import FailureClass, WireProtocol
 
 Messages = Sequence[Mapping[str, Any]]
 
@@ -24,6 +24,7 @@ class CallTarget:
         capabilities: Abilities of the model besides text, such as `vision`, `tools`, `json`.
         input_usd_per_mtok: Price in USD per million input tokens. None if unknown.
         output_usd_per_mtok: Price in USD per million output tokens. None if unknown.
+        protocols: The protocols that the endpoint speaks.
     """
 
     model: str
@@ -33,6 +34,7 @@ class CallTarget:
     capabilities: frozenset[str] = frozenset()
     input_usd_per_mtok: float | None = None
     output_usd_per_mtok: float | None = None
+    protocols: frozenset[WireProtocol] = frozenset({"chat"})
 
     @property
     def name(self) -> str:

@@ -61,6 +61,7 @@ class Router:
         defaults: The defaults as one value.
         fleet: The live state of the models. `router.fleet.live.begin(endpoint)` reports calls made without `complete`.
         learner: What feedback taught. None without `learn`.
+        caller: Plans the calls. A server drives the plans itself.
 
     Raises:
         InputError: If an option is unknown or out of range, a default names an unknown model or task, two profiles have one
@@ -105,7 +106,7 @@ class Router:
             problems=problems,
         )
         self._decider.check(self.defaults)
-        self._caller = Caller(self._decider, self.fleet, self.learner)
+        self.caller = Caller(self._decider, self.fleet, self.learner)
 
     @property
     def presets(self) -> Mapping[str, Preference]:
@@ -155,10 +156,10 @@ class Router:
         ...     Router.from_config(Path(folder, "router.toml")).route("hello").strategy
         'round-robin'
         """
-        from router.config.make import make_router
+        from router.config.make import connect_openai, make_router
         from router.config.read import read_config
 
-        return make_router(cls, read_config(Path(path)), connect=True)
+        return make_router(cls, read_config(Path(path)), connect=connect_openai)
 
     @classmethod
     def from_model_folder(cls, folder: ModelFolder, **keywords: Unpack[RouterKeywords]) -> Router:
@@ -295,7 +296,7 @@ class Router:
 
         executor = check_executor(self.fleet.executor, "call", "complete() needs a synchronous one; await acomplete()")
         call = CallOptions.of(options, stream=stream, defaults=self.defaults)
-        plan = self._caller.plan(messages, call, began_at=self.fleet.now())
+        plan = self.caller.plan(messages, call, began_at=self.fleet.now()).plan
         return sync_driver.stream(plan, executor) if stream else sync_driver.complete(plan, executor)
 
     @overload
@@ -324,7 +325,7 @@ class Router:
 
         executor = check_executor(self.fleet.executor, "acall", "acomplete() needs one that has acall()")
         call, began_at = CallOptions.of(options, stream=stream, defaults=self.defaults), self.fleet.now()
-        plan = await asyncio.to_thread(self._caller.plan, messages, call, began_at=began_at)
+        plan = (await asyncio.to_thread(self.caller.plan, messages, call, began_at=began_at)).plan
         return await (async_driver.astream(plan, executor) if stream else async_driver.acomplete(plan, executor))
 
     def feedback(self, answered: RoutingDecision | Completion, score: float, *, model: str | None = None) -> None:

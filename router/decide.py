@@ -26,7 +26,7 @@ from router.score.reasons import (
 )
 from router.score.scoring import ProfileTable
 from router.strategies import FOCUS_AREAS, make_strategy
-from router.types import ModelProfile, ModelScore, Preference, RoutingContext, Strategy, TaskPrediction
+from router.types import ModelProfile, ModelScore, Preference, RoutingContext, Strategy, TaskPrediction, WireProtocol
 
 if TYPE_CHECKING:
     from router.classify.classifier import TaskClassifier
@@ -120,12 +120,16 @@ class Decider:
         models, _ = self._models
         return frozenset().union(*(profile.capabilities for profile in models.values()))
 
-    def decide(self, prompts: Sequence[ParsedPrompt], options: RouteOptions) -> list[RoutingDecision]:
+    def decide(
+        self, prompts: Sequence[ParsedPrompt], options: RouteOptions, *, protocol: WireProtocol | None = None
+    ) -> list[RoutingDecision]:
         """Decide which model should handle each prompt.
 
         Args:
             prompts: The prompts.
             options: The options, the router's defaults included. The same for every prompt.
+            protocol: The protocol of the call that follows. Models without an endpoint that speaks it are excluded. None:
+                no call follows.
 
         Raises:
             InputError: If an option names something unknown, or the strategy returns no ranking.
@@ -134,17 +138,23 @@ class Decider:
         preference = options.find_preference(self._parameters.presets, self._parameters.risk)
         classified = self._predictor.classify_many([prompt.turns for prompt in prompts], tier=options.tier or "auto")
         pairs = zip(prompts, classified, strict=True)
-        return [self._decide(prompt, classification, options, preference) for prompt, classification in pairs]
+        silent = {} if protocol is None else self._fleet.find_silent(protocol)
+        return [self._decide(prompt, found, options, preference, silent) for prompt, found in pairs]
 
     def _decide(
-        self, prompt: ParsedPrompt, classification: Classification, options: RouteOptions, preference: Preference
+        self,
+        prompt: ParsedPrompt,
+        classification: Classification,
+        options: RouteOptions,
+        preference: Preference,
+        silent: Mapping[str, str],
     ) -> RoutingDecision:
         reasons = self._describe_classification(classification)
         if options.focus is not None:
             prediction = narrow(classification.prediction, find_focus(options.focus, self._tasks))
             classification = replace(classification, prediction=prediction)
             reasons.append(describe_focus(options.focus))
-        scores, excluded = self._score(prompt, classification, options, preference)
+        scores, excluded = self._score(prompt, classification, options, preference, silent)
         ranking, cooling = self._rank(prompt, classification, options.key, scores, preference)
         models, _ = self._models
         return RoutingDecision(
@@ -173,11 +183,16 @@ class Decider:
         return reasons
 
     def _score(
-        self, prompt: ParsedPrompt, classification: Classification, options: RouteOptions, preference: Preference
+        self,
+        prompt: ParsedPrompt,
+        classification: Classification,
+        options: RouteOptions,
+        preference: Preference,
+        silent: Mapping[str, str],
     ) -> tuple[dict[str, ModelScore], dict[str, str]]:
         """Return the scores of the candidates, and the other models with the reason why each is excluded."""
         models, table = self._models
-        excluded = self._fleet.unserved | _exclude_not_allowed(models, options.allowed)
+        excluded = self._fleet.unserved | dict(silent) | _exclude_not_allowed(models, options.allowed)
         windows = self._fleet.context_limits()
         # An endpoint knows its own window better than the model's profile does.
         rest = {

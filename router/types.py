@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 Source = Literal["classifier", "keywords", "default"]
 # The tier of the classifier that read a prompt, and the tiers that a caller can ask for.
 Tier = Literal["first", "full"]
+# The requests that a server takes: OpenAI's chat completions, OpenAI's responses, Anthropic's messages.
+WireProtocol = Literal["chat", "responses", "messages"]
+
 TierChoice = Literal["auto", "full"]
 # Why a call failed. `router.health` and `router.execution.plan` say what follows from each class.
 FailureClass = Literal["transient", "rate_limit", "auth", "unable", "request", "rejected", "cancelled"]

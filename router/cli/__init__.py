@@ -13,6 +13,7 @@ from router.cli.config import config
 from router.cli.folder import check, models
 from router.cli.route import route
 from router.cli.run import run
+from router.cli.serve import serve
 
 
 @click.group()
@@ -21,7 +22,7 @@ def app() -> None:
     """Choose the language model that should handle a prompt."""
 
 
-for command in (route, models, check, config):
+for command in (route, models, check, config, serve):
     app.add_command(command)
 
 

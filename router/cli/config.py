@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from router.config.make import make_router
+from router.config.make import Unconnected, make_router
 from router.config.read import read_config
 from router.config.schema import Config
 from router.core import Router
@@ -25,7 +25,7 @@ def config() -> None:
 def check_config(file: Path) -> None:
     """Make the router that FILE, TOML or YAML, describes. Print its models, endpoints and limits. Nothing is called."""
     config = read_config(file)
-    router = make_router(Router, config, connect=False)
+    router = make_router(Router, config, connect=Unconnected)
     click.echo("\n".join(_describe(router.profiles, config)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from router.model_folder.load import find_model_folder, load_model_folder
 from router.types import ModelProfile
 
 if TYPE_CHECKING:
-    from router.calls import CallRequest, Chunk, Reply
+    from router.calls import AsyncExecutor, CallRequest, Chunk, Executor, Reply
     from router.config.schema import Config
     from router.core import Router
     from router.execution.endpoint import Endpoint
@@ -33,13 +33,15 @@ class Unconnected:
         raise InputError(f"no call to {request.endpoint} is made while a configuration is checked; use Router.from_config")
 
 
-def make_router(kind: type[Router], config: Config, *, connect: bool) -> Router:
+def make_router(
+    kind: type[Router], config: Config, *, connect: Callable[[Mapping[str, Endpoint]], Executor | AsyncExecutor]
+) -> Router:
     """Return the router that a configuration describes.
 
     Args:
         kind: The class of the router.
         config: The configuration.
-        connect: Whether to make the executor for the endpoints, which needs the SDK.
+        connect: Makes the executor for the endpoints.
 
     Raises:
         ConfigError: If the parts of the configuration do not fit together.
@@ -50,7 +52,7 @@ def make_router(kind: type[Router], config: Config, *, connect: bool) -> Router:
     try:
         serving = config.serving
         if config.endpoints:
-            serving = replace(serving, executor=_make_executor(config) if connect else Unconnected(config.endpoints))
+            serving = replace(serving, executor=connect(config.endpoints))
         return kind.from_model_folder(
             replace(folder, profiles=profiles),
             strategy=config.strategy,
@@ -63,10 +65,11 @@ def make_router(kind: type[Router], config: Config, *, connect: bool) -> Router:
         raise ConfigError(f"{config.path}: {error}") from error
 
 
-def _make_executor(config: Config) -> OpenAIExecutor:
+def connect_openai(endpoints: Mapping[str, Endpoint]) -> OpenAIExecutor:
+    """Return an executor that calls the endpoints through the SDK."""
     from router.execution.openai import OpenAIExecutor
 
-    return OpenAIExecutor(config.endpoints)
+    return OpenAIExecutor(endpoints)
 
 
 def choose_profiles(config: Config, profiles: Sequence[ModelProfile]) -> tuple[ModelProfile, ...]:

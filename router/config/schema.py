@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
 from router.options import RouteOptions
 from router.serving.serving import Serving
+from router.types import WireProtocol
 
 if TYPE_CHECKING:
     from router.execution.endpoint import Endpoint
@@ -19,7 +20,7 @@ Positive = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class EndpointConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A server that speaks the OpenAI protocol. The fields are those of `router.Endpoint`."""
+    """A server. The fields are those of `router.Endpoint`."""
 
     base_url: str
     key_env: str | None = None
@@ -28,6 +29,7 @@ class EndpointConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     rename: dict[str, str] = {}
     drop: list[str] = []
     stream_usage: bool = True
+    protocols: list[WireProtocol] = msgspec.field(default_factory=lambda: list[WireProtocol](["chat"]))
 
     def make_endpoint(self, model: str | None = None) -> Endpoint:
         """Return the endpoint of the executor.
@@ -48,6 +50,7 @@ class EndpointConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             rename=self.rename,
             drop=tuple(self.drop),
             stream_usage=self.stream_usage,
+            protocols=tuple(self.protocols),
             model=model,
         )
 
@@ -84,6 +87,56 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     tokens_per_minute: int | None = None
 
 
+class KeyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A client of the gateway.
+
+    Attributes:
+        env: Name of the environment variable that holds the client's key.
+        models: Models that the client may use. Empty: all.
+        budget_usd: Most USD that its answers may cost in a period. None: no limit.
+        budget_window_s: Length of the period in seconds.
+        requests_per_minute: Rate limit. None: no limit.
+    """
+
+    env: str
+    models: list[str] = []
+    budget_usd: Positive | None = None
+    budget_window_s: Positive = 86_400.0
+    requests_per_minute: Annotated[int, msgspec.Meta(ge=1)] | None = None
+
+
+class LogConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The log of the gateway.
+
+    Attributes:
+        file: The file, relative to that of the configuration. `.jsonl`: JSON Lines. `.sqlite`: a database.
+        log: `decisions`, or `prompts` to write the prompts too.
+        max_mb: Size of a file before the next one begins, in MB.
+        keep: Number of older files.
+    """
+
+    file: str
+    log: Literal["decisions", "prompts"] = "decisions"
+    max_mb: Positive = 100.0
+    keep: Annotated[int, msgspec.Meta(ge=0)] = 5
+
+
+class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The gateway.
+
+    Attributes:
+        baseline: Model to compare the cost with. None: no savings are reported.
+        max_body_mb: Largest body of a request, in MB.
+        max_concurrent: Most requests at the same time.
+        read_s: Seconds until a request has arrived.
+    """
+
+    baseline: str | None = None
+    max_body_mb: Positive = 32.0
+    max_concurrent: Annotated[int, msgspec.Meta(ge=1)] = 2_000
+    read_s: Positive = 30.0
+
+
 class ConfigFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The file itself, without the options of `RouteOptions`, which stand beside these keys."""
 
@@ -96,6 +149,10 @@ class ConfigFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     calls: dict[str, Any] = {}
     health: dict[str, Any] = {}
     spend: dict[str, Any] | None = None
+    gateway: GatewayConfig = GatewayConfig()
+    aliases: dict[str, str | list[str]] = {}
+    keys: dict[str, KeyConfig] = {}
+    log: LogConfig | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +169,10 @@ class Config:
         models: The models by name. Empty: all models of the folder.
         endpoints: By the name of a served model, `endpoint/model`.
         serving: How models are called, without an executor.
+        gateway: The limits of the gateway.
+        aliases: More names that clients may ask for: each stands for another name, or for some models to choose from.
+        keys: The clients of the gateway by name. Empty: it asks for no key.
+        log: The log of the gateway. None: there is none.
     """
 
     path: Path
@@ -123,3 +184,7 @@ class Config:
     models: Mapping[str, ModelConfig]
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
     serving: Serving
+    gateway: GatewayConfig = GatewayConfig()  # noqa: RUF009 - a frozen value
+    aliases: Mapping[str, str | list[str]] = field(default_factory=dict)
+    keys: Mapping[str, KeyConfig] = field(default_factory=dict)
+    log: LogConfig | None = None

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from router.errors import CallError
 from router.execution.endpoint import Endpoint
 
+_T = TypeVar("_T")
+# A request is sent again at most twice with other parameters: for the length of the answer, and for the usage.
+_MOST_ADAPTATIONS = 2
 # The two names of one parameter. Each kind of server refuses one of them.
 _OTHER_NAME = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 # A server that only dislikes the value must not get the same value under another name.
@@ -75,6 +79,47 @@ class Adaptation:
                 renamed = {old: new for old, new in self.rename.items() if new != name}
                 return replace(self, rename=renamed | {name: other}) if self.rename.get(other) != name else None
         return None
+
+
+class Adapter:
+    """Sends requests in the form that each model's server takes, and remembers it. Thread-safe."""
+
+    def __init__(self) -> None:
+        # The models of one endpoint may differ in what they take.
+        self._learned: dict[tuple[str, str], Adaptation] = {}
+
+    async def send(
+        self,
+        place: tuple[str, str],
+        endpoint: Endpoint,
+        options: Mapping[str, object],
+        changes: list[str],
+        send: Callable[[dict[str, object]], Awaitable[_T]],
+    ) -> _T:
+        """Send a request, and again if the server refuses a parameter that has another name or can be left out.
+
+        Args:
+            place: Name of the endpoint, and the model.
+            endpoint: The endpoint.
+            options: The parameters of the request.
+            changes: Receives a sentence for each change.
+            send: Sends the parameters that it is given, and returns the answer.
+
+        Raises:
+            CallError: If the server refuses the request for another reason.
+        """
+        left = _MOST_ADAPTATIONS
+        while True:
+            adaptation = self._learned.get(place) or Adaptation.of(endpoint)
+            adapted = adaptation.apply(options, changes)
+            try:
+                return await send(adapted)
+            except CallError as failure:
+                learned = adaptation.learn(failure, adapted)
+                if learned is None or left == 0:
+                    raise
+                # Another call may have learned the same meanwhile. The last one to write knows at least its own change.
+                self._learned[place], left = learned, left - 1
 
 
 def _note(changes: list[str], change: str) -> None:

@@ -6,10 +6,13 @@ import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import get_args
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from router.errors import CallError, InputError
+from router.types import WireProtocol
 
+_CHAT: tuple[WireProtocol, ...] = ("chat",)
 OPENAI_URL = "https://api.openai.com/v1"
 _OPENAI_KEY_ENV = "OPENAI_API_KEY"
 # Names of environment variables. Anything else in that place may be a key, so no error repeats it.
@@ -28,7 +31,7 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Address of a server that speaks the OpenAI protocol. It contains no key, only the name of an environment variable.
+    """Address of a server. It contains no key, only the name of an environment variable.
 
     Attributes:
         base_url: URL without `/chat/completions`. A query such as `?api-version=2024-10-21` stays behind the path.
@@ -40,6 +43,8 @@ class Endpoint:
         rename: Parameters that the server knows by another name, such as `{"max_tokens": "max_completion_tokens"}`.
         drop: Parameters that the server does not take.
         stream_usage: Whether to request the usage at the end of a stream. A server that refuses it is asked again without.
+        protocols: What the server speaks: `chat` (OpenAI's chat completions), `responses` (OpenAI's), `messages`
+            (Anthropic's). `complete` needs `chat`. The gateway passes on requests of all three.
 
     Raises:
         InputError: If the URL has no scheme or host or contains the path of a request, or a name or header is invalid.
@@ -58,6 +63,7 @@ class Endpoint:
     rename: Mapping[str, str] = field(default_factory=dict)
     drop: Collection[str] = ()
     stream_usage: bool = True
+    protocols: Collection[WireProtocol] = _CHAT
 
     def __post_init__(self) -> None:
         _check_url(self.base_url)
@@ -68,6 +74,9 @@ class Endpoint:
         is_collection = isinstance(self.drop, Collection) and not isinstance(self.drop, str)
         if not is_collection or not all(isinstance(name, str) for name in self.drop):
             raise InputError(f"drop must be a collection of parameters, such as {{'stream_options'}}, got {self.drop!r}")
+        known = get_args(WireProtocol)
+        if isinstance(self.protocols, str) or not self.protocols or not set(self.protocols) <= set(known):
+            raise InputError(f"protocols must name one or more of {', '.join(known)}, got {self.protocols!r}")
         if not isinstance(self.key_header, str):
             raise InputError(f"key_header must be the name of a header, got {type(self.key_header).__name__}")
         for name, value in {self.key_header: "", **self.headers}.items():

@@ -44,6 +44,27 @@ def failure_of(error: Exception, *, sent: Iterable[str] = (), wall_clock: Callab
     )
 
 
+def failure_in_response(
+    status: int,
+    headers: Mapping[str, str],
+    body: object,
+    *,
+    sent: Iterable[str] = (),
+    wall_clock: Callable[[], float] = time.time,
+) -> CallError:
+    """Return the failure that an HTTP response stands for.
+
+    Args:
+        status: Its status.
+        headers: Its headers, of any case.
+        body: Its body, as plain values or a text.
+        sent: Texts of the request. They do not decide if the server repeats them.
+        wall_clock: Seconds since the epoch, for a Retry-After that is a date.
+    """
+    retry_after_s = read_retry_after(headers, wall_clock)
+    return _make_failure("HTTP", status=status, body=body, sent=sent, retry_after_s=retry_after_s)
+
+
 def failure_in(body: object) -> CallError:
     """Return the failure that an error object in a body of status 200 stands for."""
     return _make_failure("error in the body", status=None, body=body, retry_after_s=None)

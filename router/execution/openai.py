@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, suppress
+from functools import partial
 from importlib import import_module
 from inspect import signature
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit
 
 from router.calls import CallRequest, Chunk, Messages, Reply
 from router.errors import CallError, InputError, RouterError
-from router.execution.adaptation import Adaptation
+from router.execution.adaptation import Adapter
 from router.execution.answers import read_chunk, read_reply
 from router.execution.conversion import make_single_chunk
 from router.execution.endpoint import Endpoint
@@ -24,9 +25,6 @@ from router.execution.stream_end import StreamEnd
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
-
-# A request is sent again at most twice with other parameters: for the length of the answer, and for the usage.
-_MOST_ADAPTATIONS = 2
 
 
 class OpenAIExecutor:
@@ -63,7 +61,7 @@ class OpenAIExecutor:
         if not isinstance(endpoints, Mapping) or not all(isinstance(value, Endpoint) for value in endpoints.values()):
             raise InputError("OpenAIExecutor needs a mapping from names to Endpoint(...), one for each endpoint")
         self._endpoints = dict(endpoints)
-        self._adaptations: dict[tuple[str, str], Adaptation] = {}
+        self._adapter = Adapter()
         self._lock = threading.Lock()
         self._clients: dict[asyncio.AbstractEventLoop, dict[str, AsyncOpenAI]] = {}
         self._portal = Portal()
@@ -168,19 +166,8 @@ class OpenAIExecutor:
         options: dict[str, object] = dict(request.options)
         if request.stream and endpoint.stream_usage:
             options.setdefault("stream_options", {"include_usage": True})
-        # The models of one endpoint may differ in what they take.
-        place, left = (request.endpoint, request.model), _MOST_ADAPTATIONS
-        while True:
-            adaptation = self._adaptations.get(place) or Adaptation.of(endpoint)
-            adapted = adaptation.apply(options, request.changes)
-            try:
-                return await self._send(request, endpoint, adapted)
-            except CallError as failure:
-                learned = adaptation.learn(failure, adapted)
-                if learned is None or left == 0:
-                    raise
-                # Another call may have learned the same meanwhile. The last one to write knows at least its own change.
-                self._adaptations[place], left = learned, left - 1
+        place = (request.endpoint, request.model)
+        return await self._adapter.send(place, endpoint, options, request.changes, partial(self._send, request, endpoint))
 
     async def _send(self, request: CallRequest, endpoint: Endpoint, options: dict[str, Any]) -> object:
         from openai import Omit, Timeout

@@ -18,8 +18,15 @@ from router.health.live import LiveState
 from router.serving.accounting import RateLimitedGate, account
 from router.serving.lazy import LazyMapping
 from router.serving.places import find_places
-from router.serving.serving import Serving, check_fallbacks, check_models, find_known_endpoints, make_executor
-from router.types import ModelProfile
+from router.serving.serving import (
+    Serving,
+    check_fallbacks,
+    check_models,
+    find_known_endpoints,
+    find_protocols,
+    make_executor,
+)
+from router.types import ModelProfile, WireProtocol
 
 if TYPE_CHECKING:
     from router.execution.steps import Plan
@@ -62,6 +69,7 @@ class Fleet:
         self.executor = make_executor(serving.executor)
         places = find_places(profiles, serving.endpoints, find_known_endpoints(self.executor))
         self.unserved = {name: "the executor has no endpoint for it" for name in self._profiles if name not in places}
+        self._protocols = find_protocols(self.executor)
         users = Counter(endpoint for endpoints in places.values() for endpoint in endpoints)
         self._targets = {
             model: {
@@ -125,6 +133,12 @@ class Fleet:
                 windows[model] = max(window for window in known if window is not None)
         return windows
 
+    def find_silent(self, protocol: WireProtocol) -> dict[str, str]:
+        """Return the models none of whose endpoints speaks a protocol, each with the reason why it is no candidate."""
+        reason = f"no endpoint of it speaks the protocol {protocol!r}"
+        spoken = {model: any(protocol in target.protocols for target in ts.values()) for model, ts in self._targets.items()}
+        return {model: reason for model, speaks in spoken.items() if not speaks}
+
     def find_cooling(self, models: Sequence[str]) -> dict[str, float | None]:
         """Return the models that cool down, each with the time when it is available again. None if it is not known."""
         names = [endpoint for model in models for endpoint in self._endpoints[model]]
@@ -153,6 +167,7 @@ class Fleet:
         began_at: float,
         accept: Callable[[Reply], bool] | None = None,
         timeout_s: float | None = None,
+        protocol: WireProtocol = "chat",
     ) -> Plan:
         """Return the plan of a call to the models of a decision. It counts against the budgets from its first step on.
 
@@ -168,6 +183,7 @@ class Fleet:
             began_at: Start of the deadline, by the fleet's clock.
             accept: Returns whether a reply is good enough. None: every reply is.
             timeout_s: Deadline of the call in seconds. None: that of `Serving.calls`.
+            protocol: The protocol of the request. Only endpoints that speak it are asked.
 
         Raises:
             InputError: If a fallback does not exist.
@@ -184,7 +200,7 @@ class Fleet:
             costs = {name: score.cost_usd or 0.0 for name, score in decision.scores.items()}
             models = self._reserve_cost(order, costs)
             call = Call(
-                targets=[target for model in models for target in self._find_targets(model)],
+                targets=[t for model in models for t in self._find_targets(model) if protocol in t.protocols],
                 messages=messages,
                 decision=decision,
                 options=options,
@@ -256,4 +272,5 @@ class Fleet:
             capabilities=profile.capabilities,
             input_usd_per_mtok=profile.input_usd_per_mtok,
             output_usd_per_mtok=profile.output_usd_per_mtok,
+            protocols=self._protocols.get(endpoint, frozenset({"chat"})),
         )

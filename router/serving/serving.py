@@ -12,7 +12,7 @@ from router.errors import InputError
 from router.execution.limits import RateLimit, SpendCap
 from router.execution.policy import CallPolicy
 from router.health.policy import HealthPolicy
-from router.types import ModelProfile
+from router.types import ModelProfile, WireProtocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +85,13 @@ def find_known_endpoints(executor: object) -> frozenset[str] | None:
     """Return the endpoints that an executor knows. None if it does not say."""
     known = getattr(executor, "endpoints", None)
     return frozenset(map(str, known)) if isinstance(known, Collection) and not isinstance(known, str) else None
+
+
+def find_protocols(executor: object) -> dict[str, frozenset[WireProtocol]]:
+    """Return what each endpoint of an executor speaks, by name. An endpoint that does not say it is missing."""
+    known = getattr(executor, "endpoints", None)
+    values = known.items() if isinstance(known, Mapping) else ()
+    return {name: frozenset(endpoint.protocols) for name, endpoint in values if hasattr(endpoint, "protocols")}
 
 
 def make_executor(executor: object) -> object:

@@ -1,0 +1,189 @@
+"""A gateway in, an application with its paths out (ASGI)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from router.errors import InputError, RouterError
+from router.gateway.chat import Chat, write_openai_error
+from router.gateway.errors import describe_error
+from router.gateway.gateway import Gateway
+from router.gateway.guard import BrowserGuard
+from router.gateway.log import RequestLog
+from router.gateway.messages import Messages
+from router.gateway.metrics import CONTENT_TYPE, Metrics
+from router.gateway.options import take_options
+from router.gateway.protocol import WireFormat, read_field
+from router.gateway.responses import Responses
+from router.gateway.visit import ClientGoneError, Visit
+from router.gateway.wire import Body, read_body, read_value
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def make_app(gateway: Gateway, metrics: Metrics, log: RequestLog | None) -> Starlette:
+    """Return the application of a gateway.
+
+    Args:
+        gateway: The gateway.
+        metrics: Its metrics.
+        log: Its log. None: there is none.
+    """
+    chat, responses, messages = Chat(), Responses(), Messages()
+    doors = {
+        "/v1/chat/completions": _Door(gateway, chat, chat.path),
+        "/v1/responses": _Door(gateway, responses, responses.path),
+        "/v1/messages": _Door(gateway, messages, messages.path),
+        "/v1/messages/count_tokens": _Door(gateway, messages, "/messages/count_tokens"),
+    }
+    pages = _Pages(gateway, metrics, log)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        del app
+        try:
+            yield
+        finally:
+            if gateway.upstream is not None:
+                await gateway.upstream.aclose()
+            if log is not None:
+                log.close()
+
+    return Starlette(
+        routes=[
+            *(Route(path, door, methods=["POST"]) for path, door in doors.items()),
+            Route("/v1/models", pages.guard(pages.list_models)),
+            Route("/v1/route", pages.guard(pages.decide), methods=["POST"]),
+            Route("/v1/feedback", pages.guard(pages.take_feedback), methods=["POST"]),
+            Route("/metrics", pages.guard(pages.write_metrics)),
+            Route("/health", pages.tell_health),
+            Route("/ready", pages.tell_ready),
+        ],
+        lifespan=lifespan,
+        middleware=[Middleware(BrowserGuard, needs_keys=len(gateway.clients) > 0)],
+    )
+
+
+class _Door:
+    """One path that leads to a model. An object, because Starlette gives the raw connection to objects only."""
+
+    def __init__(self, gateway: Gateway, format_: WireFormat, path: str) -> None:
+        self._gateway, self._format, self._path = gateway, format_, path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        visit = Visit(
+            id=f"req-{uuid.uuid4().hex}",
+            format=self._format,
+            path=self._path,
+            headers=_read_headers(scope),
+            began_at=self._gateway.router.fleet.now(),
+        )
+        await self._gateway.answer(visit, receive, send)
+
+
+class _Pages:
+    """The paths that call no model."""
+
+    def __init__(self, gateway: Gateway, metrics: Metrics, log: RequestLog | None) -> None:
+        self._gateway, self._metrics, self._log = gateway, metrics, log
+
+    def guard(self, handler: Handler) -> Handler:
+        """Return a handler that asks for the key of a client first, and reports errors."""
+
+        async def guarded(request: Request) -> Response:
+            try:
+                self._gateway.clients.identify(_read_headers(request.scope))
+                return await handler(request)
+            except ClientGoneError:
+                return Response(status_code=499)
+            except RouterError as error:
+                refusal = describe_error(error, now=self._gateway.router.fleet.now())
+                body = write_openai_error(refusal.status, refusal.message, refusal.code)
+                return Response(body, refusal.status, dict(refusal.headers), "application/json")
+
+        return guarded
+
+    async def list_models(self, request: Request) -> Response:
+        """List the names that clients may ask for, in a form that clients of all protocols read."""
+        del request
+        names = self._gateway.names.list_all()
+        data = [
+            {
+                "id": name,
+                "object": "model",
+                "created": 0,
+                "owned_by": "contextual-llm-router",
+                "type": "model",
+                "display_name": name,
+                "created_at": "1970-01-01T00:00:00Z",
+            }
+            for name in names
+        ]
+        return _respond({"object": "list", "data": data, "has_more": False, "first_id": names[0], "last_id": names[-1]})
+
+    async def decide(self, request: Request) -> Response:
+        """Return the decision for a prompt or for messages, and call nothing."""
+        headers, body = _read_headers(request.scope), await self._read(request)
+        options = take_options(headers, body)
+        prompt = read_value(body["prompt"]) if "prompt" in body else read_field(body, "messages", list, "a list of messages")
+        if not isinstance(prompt, str | list):
+            raise InputError("the body must have a prompt, which is a text, or messages; add one")
+        client = self._gateway.clients.identify(headers)
+        name = str(read_field(body, "model", str, "a text, such as 'auto'", "auto"))
+        choice = self._gateway.names.find(name, options, client.models)
+        decision = await self._gateway.router.aroute(prompt, **choice.options.given())
+        return _respond(decision.to_dict())
+
+    async def take_feedback(self, request: Request) -> Response:
+        """Take the score of an answer."""
+        body = await self._read(request)
+        id_, score = (
+            read_field(body, "id", str, "the x-router-id of an answer"),
+            read_field(body, "score", (int, float), "a number"),
+        )
+        if id_ is None or score is None:
+            raise InputError("the body must have an id, which is the x-router-id of an answer, and a score; add them")
+        self._gateway.add_score(str(id_), float(score))  # type: ignore[arg-type]  # checked above
+        if self._log is not None:
+            self._log.add_score(str(id_), float(score))  # type: ignore[arg-type]
+        return _respond({"id": id_, "score": score})
+
+    async def write_metrics(self, request: Request) -> Response:
+        """Return the metrics."""
+        del request
+        return Response(self._metrics.write(), media_type=CONTENT_TYPE)
+
+    async def tell_health(self, request: Request) -> Response:
+        """Tell that the process runs."""
+        del request
+        return _respond({"status": "ok"})
+
+    async def tell_ready(self, request: Request) -> Response:
+        """Tell whether a model can be called now."""
+        del request
+        fleet = self._gateway.router.fleet
+        served = [profile.name for profile in self._gateway.router.profiles if profile.name not in fleet.unserved]
+        available = len(served) - len(fleet.find_cooling(served))
+        return _respond({"status": "ready" if available else "cooling down", "models": available}, 200 if available else 503)
+
+    async def _read(self, request: Request) -> Body:
+        return read_body(await self._gateway.read(_read_headers(request.scope), request.receive))
+
+
+def _read_headers(scope: Scope) -> dict[str, str]:
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def _respond(value: Mapping[str, Any], status: int = 200) -> Response:
+    return Response(msgspec.json.encode(value), status, media_type="application/json")

@@ -1,0 +1,93 @@
+"""An error of the router in, the status, the words and the code that a client gets out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from router.errors import (
+    AllAttemptsFailedError,
+    BudgetExceededError,
+    DeadlineExceededError,
+    InputError,
+    NoCandidateError,
+    NoModelAvailableError,
+    RouterError,
+)
+from router.gateway.clients import NotAllowedError
+from router.gateway.names import ForbiddenModelError, UnknownModelError
+
+
+class TooLargeError(RouterError):
+    """A body is larger than the gateway takes."""
+
+
+class TooSlowError(RouterError):
+    """A request did not arrive in time."""
+
+
+class TooManyError(RouterError):
+    """The gateway has too many requests at the same time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """What a client gets instead of an answer.
+
+    Attributes:
+        status: The HTTP status.
+        code: The reason, for programs.
+        message: The reason, for people.
+        headers: More headers.
+    """
+
+    status: int
+    code: str
+    message: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+# The first class that fits decides, so a class stands before the class that it extends.
+_STATUS: tuple[tuple[type[RouterError], int, str], ...] = (
+    (NotAllowedError, 401, "invalid_api_key"),
+    (ForbiddenModelError, 403, "model_not_allowed"),
+    (UnknownModelError, 404, "model_not_found"),
+    (TooLargeError, 413, "request_too_large"),
+    (TooSlowError, 408, "request_timeout"),
+    (TooManyError, 503, "overloaded"),
+    (InputError, 400, "invalid_request"),
+    (NoCandidateError, 400, "no_candidate"),
+    (BudgetExceededError, 429, "budget_exceeded"),
+    (NoModelAvailableError, 503, "no_model_available"),
+    (DeadlineExceededError, 504, "deadline_exceeded"),
+    (AllAttemptsFailedError, 502, "upstream_error"),
+)
+# A failure of the last server that tells the client what to do next.
+_STATUS_OF_FAILURE = {
+    "rate_limit": (429, "rate_limit_exceeded"),
+    "request": (400, "invalid_request"),
+    "unable": (400, "refused"),
+}
+
+
+def describe_error(error: RouterError, *, now: float | None = None) -> Refusal:
+    """Return what a client gets for an error.
+
+    Args:
+        error: The error. Its message contains no prompt and no key.
+        now: Time by the clock of the router, for the moment when a model can be called again. None: now.
+    """
+    status, code = next(
+        ((status, code) for kind, status, code in _STATUS if isinstance(error, kind)), (502, "upstream_error")
+    )
+    headers = {}
+    failure = error.failure if isinstance(error, AllAttemptsFailedError) else None
+    if failure is not None:
+        status, code = _STATUS_OF_FAILURE.get(failure.kind, (status, code))
+        if failure.retry_after_s is not None:
+            headers["retry-after"] = f"{failure.retry_after_s:.0f}"
+    if isinstance(error, NoModelAvailableError) and error.retry_at is not None:
+        wait_s = error.retry_at - (time.monotonic() if now is None else now)
+        headers["retry-after"] = f"{max(1.0, wait_s):.0f}"
+    return Refusal(status=status, code=code, message=str(error), headers=headers)

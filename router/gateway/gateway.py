@@ -1,0 +1,254 @@
+"""Requests of clients in, answers of models out: who may ask, which model is asked, and what is recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from starlette.types import Receive, Send
+
+from router.call_options import CallOptions
+from router.caller import Planned
+from router.calls import Completion, Usage
+from router.config.schema import GatewayConfig
+from router.core import Router
+from router.decision import RoutingDecision
+from router.errors import InputError, RouterError
+from router.execution.async_driver import acomplete, astream
+from router.gateway.clients import Clients
+from router.gateway.errors import TooLargeError, TooManyError, TooSlowError
+from router.gateway.names import Names
+from router.gateway.options import take_options
+from router.gateway.record import Record
+from router.gateway.sender import Sender
+from router.gateway.upstream import Exchange, Upstream
+from router.gateway.visit import ClientGoneError, Visit
+from router.gateway.wire import read_body
+
+_MB = 1_000_000
+# Decisions that feedback can still name.
+_KEPT_DECISIONS = 10_000
+# Headers of a client that servers read. None of them holds a key.
+_PASSED_ON = ("anthropic-", "openai-beta", "idempotency-key", "x-stainless-", "user-agent")
+
+
+class Gateway:
+    """Answers requests of clients with the models of a router.
+
+    Args:
+        router: Decides and plans. Its executor is `upstream`.
+        upstream: Sends the requests on. None: the gateway only decides.
+        clients: Who may send requests.
+        names: The names that clients may ask for.
+        limits: The limits.
+        observers: Each is called with the record of every request.
+
+    Attributes:
+        router: The router.
+        clients: Who may send requests.
+        names: The names that clients may ask for.
+        upstream: Sends the requests on. None: the gateway only decides.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        upstream: Upstream | None,
+        *,
+        clients: Clients,
+        names: Names,
+        limits: GatewayConfig,
+        observers: Sequence[Callable[[Record], None]] = (),
+    ) -> None:
+        self.router, self.upstream, self.clients, self.names = router, upstream, clients, names
+        self._limits, self._observers = limits, tuple(observers)
+        self._running, self._decisions = 0, OrderedDict[str, tuple[RoutingDecision, str]]()
+        profiles = {profile.name: profile for profile in router.profiles}
+        self._baseline = None if limits.baseline is None else profiles.get(limits.baseline)
+        if limits.baseline is not None and self._baseline is None:
+            raise InputError(f"gateway.baseline must be one of {', '.join(profiles)}, got {limits.baseline!r}")
+
+    async def answer(self, visit: Visit, receive: Receive, send: Send) -> None:
+        """Answer a request, whatever happens, and record it."""
+        sender = Sender(send, visit, self.router.fleet.now)
+        try:
+            with self._take_place():
+                visit.client = self.clients.identify(visit.headers)
+                data = await self.read(visit.headers, receive)
+                await _run_unless_gone(receive, self._converse(visit, data, sender))
+        except ClientGoneError:
+            visit.code = visit.code or "client_left"
+        except RouterError as error:
+            await sender.refuse(error, now=self.router.fleet.now())
+        finally:
+            self._record(visit)
+
+    async def read(self, headers: Mapping[str, str], receive: Receive) -> bytes:
+        """Return the body of a request.
+
+        Args:
+            headers: Its headers by their lower-case names.
+            receive: Gives its parts.
+
+        Raises:
+            TooLargeError: If it is too large.
+            TooSlowError: If it does not arrive in time.
+            ClientGoneError: If the client leaves before.
+        """
+        most = int(self._limits.max_body_mb * _MB)
+        too_large = TooLargeError(f"a body must have at most {self._limits.max_body_mb:g} MB; send less")
+        announced = headers.get("content-length", "")
+        if announced.isdecimal() and int(announced) > most:
+            raise too_large
+        parts, size = list[bytes](), 0
+        try:
+            async with asyncio.timeout(self._limits.read_s):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise ClientGoneError
+                    parts.append(message.get("body", b""))
+                    size += len(parts[-1])
+                    if size > most:
+                        raise too_large
+                    if not message.get("more_body"):
+                        return b"".join(parts)
+        except TimeoutError:
+            raise TooSlowError(f"a request must arrive within {self._limits.read_s:g} s; send it faster") from None
+
+    def add_score(self, id_: str, score: float) -> None:
+        """Take the feedback to a request into account.
+
+        Raises:
+            InputError: If the request is unknown, or the router does not learn.
+        """
+        kept = self._decisions.get(id_)
+        if kept is None:
+            raise InputError(f"id must be the x-router-id of one of the last {_KEPT_DECISIONS} answers, got {id_[:40]!r}")
+        decision, model = kept
+        self.router.feedback(decision, score, model=model)
+
+    async def _converse(self, visit: Visit, data: bytes, sender: Sender) -> None:
+        upstream = self._require_upstream()
+        planned = await self._plan(visit, data)
+        if visit.request is not None and visit.request.stream:
+            async with await astream(planned.plan, upstream) as chunks:
+                async for _ in chunks:
+                    await sender.stream()
+                self._settle(visit, chunks.completion)
+            await sender.end_stream()
+        else:
+            self._settle(visit, await acomplete(planned.plan, upstream))
+            await sender.answer()
+
+    async def _plan(self, visit: Visit, data: bytes) -> Planned:
+        """Decide for a request, and return the decision and the plan of its call."""
+        body = read_body(data)
+        options = take_options(visit.headers, body)
+        visit.request = request = visit.format.read_request(body)
+        choice = self.names.find(request.model, options, visit.client.models)
+        self.clients.admit(visit.client)
+        headers = {name: value for name, value in visit.headers.items() if name.startswith(_PASSED_ON)}
+        visit.exchange = Exchange(format=visit.format, path=visit.path, body=body, headers=headers)
+        call = CallOptions(
+            route=choice.options.with_defaults(self.router.defaults),
+            request={**request.besides, "exchange": visit.exchange},
+            stream=request.stream,
+            accept=None,
+            fallbacks=choice.fallbacks,
+            timeout_s=None,
+            protocol=visit.format.protocol,
+        )
+        began = time.perf_counter()
+        planned = await asyncio.to_thread(self.router.caller.plan, request.messages, call, began_at=visit.began_at)
+        visit.decided_s, visit.decision = time.perf_counter() - began, planned.decision
+        return planned
+
+    def _settle(self, visit: Visit, completion: Completion) -> None:
+        visit.completion = completion
+        if visit.client.spend is not None and completion.cost_usd:
+            visit.client.spend.settle(0.0, completion.cost_usd)
+
+    def _record(self, visit: Visit) -> None:
+        """Tell the observers what became of a request."""
+        exchange, completion, now = visit.exchange, visit.completion, self.router.fleet.now()
+        usage = Usage() if completion is None else completion.usage
+        if visit.decision is not None and exchange is not None:
+            self._decisions[visit.id] = (visit.decision, exchange.model or visit.decision.model)
+            while len(self._decisions) > _KEPT_DECISIONS:
+                self._decisions.popitem(last=False)
+        record = Record(
+            id=visit.id,
+            at=time.time() - (now - visit.began_at),
+            client=visit.client.name,
+            protocol=visit.format.protocol,
+            asked="" if visit.request is None else visit.request.model,
+            stream=visit.request is not None and visit.request.stream,
+            status=visit.status,
+            code=visit.code,
+            decision=visit.decision,
+            model="" if exchange is None else exchange.model,
+            endpoint="" if exchange is None else exchange.endpoint,
+            decided_s=visit.decided_s,
+            first_s=None if visit.first_at is None else visit.first_at - visit.began_at,
+            seconds=now - visit.began_at,
+            usage=usage,
+            cost_usd=None if completion is None else completion.cost_usd,
+            baseline_usd=self._find_baseline_cost(usage),
+            attempts=() if exchange is None else exchange.attempts,
+            messages=() if visit.request is None else visit.request.messages,
+        )
+        for observe in self._observers:
+            observe(record)
+
+    def _find_baseline_cost(self, usage: Usage) -> float | None:
+        """Return what the tokens would have cost at the baseline."""
+        profile = self._baseline
+        if profile is None or usage.input_tokens is None or usage.output_tokens is None:
+            return None
+        if profile.input_usd_per_mtok is None or profile.output_usd_per_mtok is None:
+            return None
+        price = profile.input_usd_per_mtok * usage.input_tokens + profile.output_usd_per_mtok * usage.output_tokens
+        return price / 1e6
+
+    def _require_upstream(self) -> Upstream:
+        if self.upstream is None:
+            raise InputError("the gateway has no endpoints; start it with a configuration file, or POST to /v1/route")
+        return self.upstream
+
+    @contextmanager
+    def _take_place(self) -> Iterator[None]:
+        most = self._limits.max_concurrent
+        if self._running >= most:
+            raise TooManyError(f"the gateway answers at most {most} requests at the same time; try again in a moment")
+        self._running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1
+
+
+async def _run_unless_gone(receive: Receive, work: Awaitable[None]) -> None:
+    """Run something, and cancel it if the client leaves.
+
+    Raises:
+        ClientGoneError: If the client has left.
+    """
+    task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_wait_until_gone(receive))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientGoneError
+        task.result()
+    finally:
+        for each in (task, gone):
+            each.cancel()
+        await asyncio.gather(task, gone, return_exceptions=True)
+
+
+async def _wait_until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,166 @@
+"""Records of requests in, a log on disk out, which the commands of training read."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from router.config.schema import LogConfig
+from router.errors import ConfigError
+from router.gateway.record import Record
+
+_MB = 1_000_000
+_TABLE = "CREATE TABLE IF NOT EXISTS log (id TEXT PRIMARY KEY, at REAL NOT NULL, record TEXT NOT NULL)"
+
+
+class RequestLog(ABC):
+    """A log of requests. One process writes it."""
+
+    def __init__(self, config: LogConfig) -> None:
+        self._config = config
+
+    def add(self, record: Record) -> None:
+        """Write a record. The conversation is part of it only if the configuration says so."""
+        line = record.to_dict()
+        if self._config.log == "prompts":
+            line["messages"] = record.messages
+        self._write(record.id, record.at, line)
+
+    def add_score(self, id_: str, score: float) -> None:
+        """Write the feedback to a request."""
+        self._write_score(id_, score)
+
+    @abstractmethod
+    def read_latest(self, n: int) -> list[dict[str, object]]:
+        """Return the latest records, newest first."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the file."""
+
+    @abstractmethod
+    def _write(self, id_: str, at: float, line: dict[str, object]) -> None: ...
+
+    @abstractmethod
+    def _write_score(self, id_: str, score: float) -> None: ...
+
+
+class JsonLog(RequestLog):
+    """JSON Lines. A full file gets the number 1, the one before it the number 2, and so on.
+
+    Args:
+        path: The file.
+        config: What is written, and how much is kept.
+    """
+
+    def __init__(self, path: Path, config: LogConfig) -> None:
+        super().__init__(config)
+        self._path, self._file = path, _open_private(path)
+
+    def read_latest(self, n: int) -> list[dict[str, object]]:
+        """Return the latest records, newest first."""
+        with self._path.open("rb") as lines:
+            rows = deque(lines, maxlen=2 * n)
+        records = [row for line in reversed(rows) if "status" in (row := msgspec.json.decode(line))]
+        return records[:n]
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+    def _write(self, id_: str, at: float, line: dict[str, object]) -> None:
+        del id_, at
+        self._append(line)
+
+    def _write_score(self, id_: str, score: float) -> None:
+        self._append({"id": id_, "score": score})
+
+    def _append(self, line: dict[str, object]) -> None:
+        data = msgspec.json.encode(line) + b"\n"
+        if os.fstat(self._file).st_size + len(data) > self._config.max_mb * _MB:
+            self._rotate()
+        # One write, so that a line is whole or missing after a crash.
+        os.write(self._file, data)
+
+    def _rotate(self) -> None:
+        os.close(self._file)
+        for number in range(self._config.keep, 0, -1):
+            source = self._path if number == 1 else self._numbered(number - 1)
+            if source.exists():
+                source.replace(self._numbered(number))
+        if self._config.keep == 0:
+            self._path.unlink()
+        self._file = _open_private(self._path)
+
+    def _numbered(self, number: int) -> Path:
+        return self._path.with_name(f"{self._path.stem}.{number}{self._path.suffix}")
+
+
+class SqliteLog(RequestLog):
+    """A table `log` of an SQLite database. The oldest rows are removed when the file is full.
+
+    Args:
+        path: The file.
+        config: What is written, and how much is kept.
+    """
+
+    def __init__(self, path: Path, config: LogConfig) -> None:
+        super().__init__(config)
+        os.close(_open_private(path))
+        self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        # A crash of the machine may lose the last rows, but the file stays whole.
+        self._database.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; {_TABLE}")
+
+    def read_latest(self, n: int) -> list[dict[str, object]]:
+        """Return the latest records, newest first."""
+        rows = self._database.execute("SELECT record FROM log ORDER BY at DESC LIMIT ?", (n,))
+        return [msgspec.json.decode(record) for (record,) in rows]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def _write(self, id_: str, at: float, line: dict[str, object]) -> None:
+        self._database.execute("INSERT OR REPLACE INTO log VALUES (?, ?, ?)", (id_, at, msgspec.json.encode(line).decode()))
+        if self._count_used() > self._config.max_mb * _MB:
+            # A tenth at a time, because each removal reads the index.
+            self._database.execute(
+                "DELETE FROM log WHERE id IN (SELECT id FROM log ORDER BY at LIMIT (SELECT count(*) / 10 + 1 FROM log))"
+            )
+
+    def _write_score(self, id_: str, score: float) -> None:
+        self._database.execute("UPDATE log SET record = json_set(record, '$.score', ?) WHERE id = ?", (score, id_))
+
+    def _count_used(self) -> int:
+        """Return the bytes of the file that hold something. Pages of removed rows are free and used again."""
+        pages, free, size = (
+            int(self._database.execute(f"PRAGMA {name}").fetchone()[0])
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+        return (pages - free) * size
+
+
+def open_log(path: Path, config: LogConfig) -> RequestLog:
+    """Open a log for writing, and create it if it does not exist. Only the user can read it.
+
+    Raises:
+        ConfigError: If the name has no known ending, or the file cannot be written.
+    """
+    kinds: dict[str, Callable[[Path, LogConfig], RequestLog]] = {".jsonl": JsonLog, ".sqlite": SqliteLog, ".db": SqliteLog}
+    if path.suffix not in kinds:
+        raise ConfigError(f"log.file must end in {', '.join(kinds)}, which says the format, got {path.name!r}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return kinds[path.suffix](path, config)
+    except (OSError, sqlite3.Error) as error:
+        raise ConfigError(f"log.file: {path} cannot be written: {error}; name a file in a folder that can be") from error
+
+
+def _open_private(path: Path) -> int:
+    return os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)

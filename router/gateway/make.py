@@ -1,0 +1,56 @@
+"""A checked configuration, or none, in, the application that it describes out."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+
+from router.config.make import make_router
+from router.config.schema import Config, GatewayConfig
+from router.core import Router
+from router.errors import ConfigError, InputError
+from router.gateway.app import make_app
+from router.gateway.clients import Clients
+from router.gateway.gateway import Gateway
+from router.gateway.log import open_log
+from router.gateway.metrics import Metrics
+from router.gateway.names import Names
+from router.gateway.upstream import Upstream
+
+
+def make_gateway(config: Config | None) -> Starlette:
+    """Return the application of a configuration.
+
+    Args:
+        config: The configuration. None: the gateway shows decisions of the shipped model folder and calls nothing.
+
+    Raises:
+        ConfigError: If the parts of the configuration do not fit together, or a client has no key.
+        ModelFolderError: If the model folder cannot be loaded.
+    """
+    if config is None:
+        return _assemble(Router.load(), None, None)
+    upstream = Upstream(config.endpoints) if config.endpoints else None
+    router = make_router(Router, config, connect=lambda endpoints: upstream or Upstream(endpoints))
+    try:
+        return _assemble(router, upstream, config)
+    except InputError as error:
+        raise ConfigError(f"{config.path}: {error}") from error
+
+
+def _assemble(router: Router, upstream: Upstream | None, config: Config | None) -> Starlette:
+    clients = Clients({} if config is None else config.keys)
+    models = [profile.name for profile in router.profiles if profile.name not in router.fleet.unserved]
+    names = Names(list(router.presets), models, router.fleet.serving.fallbacks, {} if config is None else config.aliases)
+    metrics = Metrics(router, clients)
+    log = None if config is None or config.log is None else open_log(config.path.parent / config.log.file, config.log)
+    if upstream is not None:
+        upstream.observe = metrics.add_attempt
+    gateway = Gateway(
+        router,
+        upstream,
+        clients=clients,
+        names=names,
+        limits=GatewayConfig() if config is None else config.gateway,
+        observers=[metrics.add, *([] if log is None else [log.add])],
+    )
+    return make_app(gateway, metrics, log)

@@ -1,0 +1,124 @@
+"""Anthropic's messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import msgspec
+
+from router.calls import Chunk, Reply, Usage
+from router.errors import CallError
+from router.execution.failures import failure_in
+from router.gateway.protocol import EventReader, Request, WireFormat, read_besides, read_field, read_model
+from router.gateway.wire import Body, read_event, read_value, write_event
+from router.types import WireProtocol
+
+_KINDS = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+_ENDS = {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "tool_use": "tool_calls"}
+
+
+class Messages(WireFormat):
+    """Anthropic's messages, which Claude Code speaks."""
+
+    protocol: WireProtocol = "messages"
+    path = "/messages"
+    model_within = "message"
+
+    def read_request(self, body: Body) -> Request:
+        """See `WireFormat.read_request`."""
+        system = read_value(body["system"]) if "system" in body else None
+        given = cast("list[object]", read_field(body, "messages", list, "a list of messages", []))
+        messages = [_read_message(message) for message in given]
+        if system:
+            messages.insert(0, {"role": "system", "content": system})
+        return Request(
+            model=read_model(body),
+            messages=messages,
+            stream=cast("bool", read_field(body, "stream", bool, "true or false", False)),
+            besides=read_besides(body, {"tools": "tools", "max_tokens": "max_tokens"}),
+        )
+
+    def read_reply(self, answer: object) -> Reply:
+        """See `WireFormat.read_reply`."""
+        message = answer if isinstance(answer, Mapping) else {}
+        if message.get("type") == "error" or message.get("error"):
+            raise failure_in(message.get("error") or message)
+        # The answer to /messages/count_tokens.
+        if isinstance(message.get("input_tokens"), int):
+            return Reply(text="", finish_reason="stop")
+        if not isinstance(message.get("content"), list):
+            raise CallError("transient", "the answer is malformed or has no content")
+        return Reply(text="", finish_reason=_read_stop(message), usage=_read_usage(message.get("usage")) or Usage())
+
+    def read_events(self) -> EventReader:
+        """See `WireFormat.read_events`."""
+        return _MessageEvents()
+
+    def write_error(self, status: int, message: str, *, code: str) -> bytes:
+        """See `WireFormat.write_error`."""
+        return msgspec.json.encode(
+            {"type": "error", "error": {"type": _KINDS.get(status, "api_error"), "message": message, "code": code}}
+        )
+
+    def write_error_event(self, message: str) -> bytes:
+        """See `WireFormat.write_error_event`."""
+        return write_event(self.write_error(502, message, code="upstream_error"), "error")
+
+
+class _MessageEvents(EventReader):
+    def __init__(self) -> None:
+        self._usage = Usage()
+
+    def read(self, data: bytes) -> Chunk | None:
+        """See `EventReader.read`."""
+        event = read_event(data)
+        kind = event.get("type")
+        if kind == "error" or kind is None:
+            raise failure_in(event.get("error") or event)
+        if kind == "message_start":
+            # The tokens of the prompt come at the start, those of the answer at the end.
+            message = event.get("message")
+            self._usage = _read_usage(message.get("usage") if isinstance(message, Mapping) else None) or self._usage
+            return None
+        if kind == "message_delta":
+            delta = event.get("delta")
+            last = _read_usage(event.get("usage")) or Usage()
+            input_tokens = last.input_tokens if last.input_tokens is not None else self._usage.input_tokens
+            self._usage = Usage(input_tokens=input_tokens, output_tokens=last.output_tokens)
+            return Chunk(text="", finish_reason=_read_stop(delta) if isinstance(delta, Mapping) else None, usage=self._usage)
+        return Chunk(text="") if kind in ("content_block_start", "content_block_delta") else None
+
+
+def _read_message(message: object) -> dict[str, object]:
+    """Return a message as the router reads it. A turn of the user that only holds results of tools is a tool's message."""
+    if not isinstance(message, Mapping):
+        return {"role": "user", "content": message}  # the router says what is wrong with it
+    content = message.get("content")
+    parts = content if isinstance(content, list) else []
+    is_result = bool(parts) and all(isinstance(part, Mapping) and part.get("type") == "tool_result" for part in parts)
+    return {**message, "role": "tool"} if is_result else dict(message)
+
+
+def _read_stop(message: Mapping[str, Any]) -> str | None:
+    reason = message.get("stop_reason")
+    return _ENDS.get(reason, reason) if isinstance(reason, str) else None
+
+
+def _read_usage(usage: object) -> Usage | None:
+    """Return the usage. Tokens that were read from the prompt cache or written to it count as tokens of the prompt."""
+    if not isinstance(usage, Mapping):
+        return None
+    names = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+    prompt = [n for name in names if isinstance(n := usage.get(name), int)]
+    output = usage.get("output_tokens")
+    return Usage(input_tokens=sum(prompt) if prompt else None, output_tokens=output if isinstance(output, int) else None)

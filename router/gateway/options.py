@@ -1,0 +1,60 @@
+"""The headers and the field `router` of a request in, the options of its decision out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from router.errors import InputError
+from router.gateway.wire import Body, read_value
+from router.options import RouteOptions
+
+FIELD = "router"
+_PREFIX = "x-router-"
+
+
+def _read_list(text: str) -> list[str]:
+    return [name for part in text.split(",") if (name := part.strip())]
+
+
+# The header of each option, and how to read its text.
+_HEADERS: Mapping[str, tuple[str, Callable[[str], object]]] = {
+    "prefer": ("prefer", str),
+    "quality-floor": ("quality_floor", float),
+    "usd-per-point": ("usd_per_point", float),
+    "max-loss": ("max_loss", float),
+    "confidence-of-loss": ("confidence", float),
+    "max-cost-usd": ("max_cost_usd", float),
+    "allowed": ("allowed", _read_list),
+    "needs": ("needs", _read_list),
+    "focus": ("focus", str),
+    "key": ("key", str),
+    "session": ("key", str),
+    "tier": ("tier", str),
+}
+
+
+def take_options(headers: Mapping[str, str], body: Body) -> RouteOptions:
+    """Return the options of a request, and remove them from its body. The field of the body goes before the headers.
+
+    Args:
+        headers: The headers by their lower-case names.
+        body: The body. It loses the field `router`.
+
+    Raises:
+        InputError: If an option is unknown or out of range.
+    """
+    options: dict[str, Any] = {}
+    for header, (name, read) in _HEADERS.items():
+        text = headers.get(_PREFIX + header)
+        if text is not None:
+            try:
+                options[name] = read(text)
+            except ValueError:
+                raise InputError(f"the header {_PREFIX}{header} must be a number, got {text[:40]!r}") from None
+    given = read_value(body.pop(FIELD)) if FIELD in body else {}
+    if not isinstance(given, dict):
+        raise InputError(f"the field {FIELD!r} must hold options, such as {{'prefer': 'cheap'}}, got {type(given).__name__}")
+    if "session" in given:
+        given["key"] = given.pop("session")
+    return RouteOptions.of(options | given)

@@ -1,0 +1,130 @@
+"""What the gateway must know of a protocol: how to read requests, answers and events, and how to report errors."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from router.calls import Chunk, Reply
+from router.errors import InputError
+from router.gateway.wire import Body, read_value
+from router.types import WireProtocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What the router reads of a request. Everything else goes to the model unseen.
+
+    Attributes:
+        model: The name that the client asks for.
+        messages: The conversation, as chat messages of OpenAI.
+        stream: Whether the answer comes in events.
+        besides: What the request sends besides the messages, by OpenAI's names: `tools`, `response_format`, `max_tokens`.
+    """
+
+    model: str
+    messages: list[dict[str, object]] = field(repr=False)
+    stream: bool
+    besides: Mapping[str, object] = field(default_factory=dict, repr=False)
+
+
+class EventReader(ABC):
+    """Reads the events of one stream, in order."""
+
+    @abstractmethod
+    def read(self, data: bytes) -> Chunk | None:
+        """Return what an event says about the answer. None if it says nothing.
+
+        Args:
+            data: The data of the event.
+
+        Raises:
+            CallError: If the event reports a failure.
+        """
+
+
+class WireFormat(ABC):
+    """One protocol.
+
+    Attributes:
+        protocol: Name of the protocol.
+        path: Path of its requests, behind the base URL of a server.
+        model_within: Name of the field of an event that holds the object with the model's name. None: the event itself.
+    """
+
+    protocol: WireProtocol
+    path: str
+    model_within: str | None = None
+
+    @abstractmethod
+    def read_request(self, body: Body) -> Request:
+        """Return what the router reads of a request.
+
+        Raises:
+            InputError: If a field that it reads has another type.
+        """
+
+    @abstractmethod
+    def read_reply(self, answer: object) -> Reply:
+        """Return what a whole answer says.
+
+        Args:
+            answer: The answer as plain values.
+
+        Raises:
+            CallError: If it reports a failure, or contains no answer.
+        """
+
+    @abstractmethod
+    def read_events(self) -> EventReader:
+        """Return a reader for the events of one stream."""
+
+    @abstractmethod
+    def write_error(self, status: int, message: str, *, code: str) -> bytes:
+        """Return the body of an error in the form that clients of the protocol expect."""
+
+    @abstractmethod
+    def write_error_event(self, message: str) -> bytes:
+        """Return the event that ends a broken stream."""
+
+
+def read_field(body: Body, name: str, kind: type | tuple[type, ...], what: str, default: object = None) -> object:
+    """Return the plain value of a field of a request. A field that is missing or null has the default.
+
+    Args:
+        body: The body.
+        name: Name of the field.
+        kind: Its type.
+        what: The rule for the message of an error, such as "a text".
+        default: The value if the field is missing.
+
+    Raises:
+        InputError: If it has another type.
+    """
+    value = read_value(body[name]) if name in body else None
+    if value is None:
+        return default
+    # bool is a subclass of int, but True is no number.
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise InputError(f"{name} must be {what}, got {type(value).__name__}; correct it")
+    return value
+
+
+def read_model(body: Body) -> str:
+    """Return the name of the model that a request asks for. Without one, the router chooses.
+
+    Raises:
+        InputError: If it is no text.
+    """
+    return str(read_field(body, "model", str, "a text, such as 'auto'", "auto")) or "auto"
+
+
+def read_besides(body: Body, names: Mapping[str, str]) -> dict[str, object]:
+    """Return the values of some fields under OpenAI's names.
+
+    Args:
+        body: The body.
+        names: OpenAI's name of each field.
+    """
+    return {new: read_value(body[name]) for name, new in names.items() if name in body}

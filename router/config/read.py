@@ -155,7 +155,7 @@ def _describe_nearest(message: str, keys: Sequence[str]) -> str:
     unknown = re.search(r"unknown field `([^`]*)`", message)
     if unknown is None:
         return ""
-    nearest = get_close_matches(unknown[1], keys, n=1, cutoff=0.4)
+    nearest = get_close_matches(unknown[1], keys, n=1, cutoff=0.5)
     return f"; the nearest key is {nearest[0]!r}" if nearest else f"; the keys are {', '.join(keys)}"
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from router import Router
-from router.config.make import make_router
+from router.config.make import Unconnected, connect_openai, make_router
 from router.config.read import read_config
 from router.errors import ConfigError
 from router.execution.endpoint import Endpoint
@@ -209,7 +209,7 @@ def test_a_file_is_refused_by_the_check_and_by_loading_in_the_same_words(
     monkeypatch.setenv("LLM_ROUTER_MODEL", str(model_folder))
     path = write(tmp_path, text)
     words = []
-    for connect in (True, False):
+    for connect in (connect_openai, Unconnected):
         with pytest.raises(ConfigError, match=message) as refused:
             make_router(Router, read_config(path), connect=connect)
         words.append(str(refused.value))

@@ -27,10 +27,12 @@ def serve(*, file: Path | None, host: str, port: int) -> None:
         from router.gateway.connection import LimitedHttpProtocol
         from router.gateway.guard import is_loopback
         from router.gateway.make import make_gateway
+        from router.gateway.traces import set_up_tracing
     except ImportError as error:
         raise InputError(
             f"the gateway needs the package {error.name!r}; pip install 'contextual-llm-router[gateway]'"
         ) from error
+    set_up_tracing()
     config = None if file is None else read_config(file)
     if not is_loopback(host) and not (config and config.keys):
         raise ConfigError(f"--host {host} can be reached from other machines, so the clients need keys; add a table [keys]")

@@ -32,7 +32,8 @@ _MB = 1_000_000
 # Decisions that feedback can still name.
 _KEPT_DECISIONS = 10_000
 # Headers of a client that servers read. None of them holds a key.
-_PASSED_ON = ("anthropic-", "openai-beta", "idempotency-key", "x-stainless-", "user-agent")
+_PASSED_ON = ("anthropic-", "openai-beta", "idempotency-key", "x-stainless-", "user-agent", "traceparent", "tracestate")
+_TRACE_HEADERS = ("traceparent", "tracestate")
 
 
 class Gateway:
@@ -165,6 +166,7 @@ class Gateway:
         began = time.perf_counter()
         planned = await asyncio.to_thread(self.router.caller.plan, request.messages, call, began_at=visit.began_at)
         visit.decided_s, visit.decision = time.perf_counter() - began, planned.decision
+        visit.decided_at = self.router.fleet.now()
         return planned
 
     def _settle(self, visit: Visit, completion: Completion) -> None:
@@ -183,6 +185,7 @@ class Gateway:
         record = Record(
             id=visit.id,
             at=time.time() - (now - visit.began_at),
+            began_at=visit.began_at,
             client=visit.client.name,
             protocol=visit.format.protocol,
             asked="" if visit.request is None else visit.request.model,
@@ -193,6 +196,7 @@ class Gateway:
             model="" if exchange is None else exchange.model,
             endpoint="" if exchange is None else exchange.endpoint,
             decided_s=visit.decided_s,
+            decided_after_s=visit.decided_at - visit.began_at,
             first_s=None if visit.first_at is None else visit.first_at - visit.began_at,
             seconds=now - visit.began_at,
             usage=usage,
@@ -200,6 +204,7 @@ class Gateway:
             baseline_usd=self._find_baseline_cost(usage),
             attempts=() if exchange is None else exchange.attempts,
             messages=() if visit.request is None else visit.request.messages,
+            trace_headers={name: visit.headers[name] for name in _TRACE_HEADERS if name in visit.headers},
         )
         for observe in self._observers:
             observe(record)

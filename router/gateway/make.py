@@ -14,6 +14,7 @@ from router.gateway.gateway import Gateway
 from router.gateway.log import open_log
 from router.gateway.metrics import Metrics
 from router.gateway.names import Names
+from router.gateway.traces import Traces
 from router.gateway.upstream import Upstream
 
 
@@ -51,6 +52,6 @@ def _assemble(router: Router, upstream: Upstream | None, config: Config | None) 
         clients=clients,
         names=names,
         limits=GatewayConfig() if config is None else config.gateway,
-        observers=[metrics.add, *([] if log is None else [log.add])],
+        observers=[metrics.add, Traces().add, *([] if log is None else [log.add])],
     )
     return make_app(gateway, metrics, log)

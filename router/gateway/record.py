@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from router.calls import Usage
@@ -18,6 +18,7 @@ class Record:
     Attributes:
         id: Name of the request.
         at: When it arrived, in seconds since the epoch.
+        began_at: The same moment, by `time.monotonic`.
         client: Name of the client. Empty if no key is needed.
         protocol: Its protocol.
         asked: The model that the client asked for. Empty if the request could not be read.
@@ -28,6 +29,7 @@ class Record:
         model: The model that answered, or was asked last. Empty if none was asked.
         endpoint: The endpoint that answered, or was asked last.
         decided_s: Seconds that the decision took.
+        decided_after_s: Seconds from the arrival to the end of the decision.
         first_s: Seconds from the arrival to the first byte of the answer. None without an answer.
         seconds: Seconds from the arrival to the end.
         usage: Usage of the answer.
@@ -35,10 +37,12 @@ class Record:
         baseline_usd: What the same tokens would have cost at the baseline. None if unknown, or without a baseline.
         attempts: The attempts, in order.
         messages: The conversation as the router read it.
+        trace_headers: The headers that say to which trace the request belongs.
     """
 
     id: str
     at: float
+    began_at: float
     client: str
     protocol: WireProtocol
     asked: str
@@ -49,6 +53,7 @@ class Record:
     model: str
     endpoint: str
     decided_s: float
+    decided_after_s: float
     first_s: float | None
     seconds: float
     usage: Usage
@@ -56,6 +61,7 @@ class Record:
     baseline_usd: float | None
     attempts: Sequence[SeenAttempt]
     messages: Sequence[dict[str, object]] = field(default=(), repr=False)
+    trace_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def to_dict(self) -> dict[str, object]:
         """Return plain data for JSON, without the conversation."""

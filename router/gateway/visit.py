@@ -33,6 +33,7 @@ class Visit:
         request: What the router reads of it.
         decision: The decision. None before it is made.
         decided_s: Seconds that the decision took.
+        decided_at: When it was made, by the clock of the router.
         exchange: What is sent and what comes back.
         completion: The answer. None if there is none.
         status: The HTTP status of the answer. 499 if the client left before.
@@ -49,6 +50,7 @@ class Visit:
     request: Request | None = None
     decision: RoutingDecision | None = None
     decided_s: float = 0.0
+    decided_at: float = 0.0
     exchange: Exchange | None = None
     completion: Completion | None = None
     status: int = 499

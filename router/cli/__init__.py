@@ -11,6 +11,7 @@ import click
 
 from router.cli.config import config
 from router.cli.folder import check, models
+from router.cli.log import log
 from router.cli.route import route
 from router.cli.run import run
 from router.cli.serve import serve
@@ -22,7 +23,7 @@ def app() -> None:
     """Choose the language model that should handle a prompt."""
 
 
-for command in (route, models, check, config, serve):
+for command in (route, models, check, config, serve, log):
     app.add_command(command)
 
 

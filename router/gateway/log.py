@@ -7,15 +7,20 @@ import sqlite3
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from router.config.schema import LogConfig
-from router.errors import ConfigError
-from router.gateway.record import Record
+from router.errors import ConfigError, InputError
+
+if TYPE_CHECKING:
+    from router.gateway.record import Record
 
 _MB = 1_000_000
+_DATABASES = (".sqlite", ".db")
 _TABLE = "CREATE TABLE IF NOT EXISTS log (id TEXT PRIMARY KEY, at REAL NOT NULL, record TEXT NOT NULL)"
 
 
@@ -35,10 +40,6 @@ class RequestLog(ABC):
     def add_score(self, id_: str, score: float) -> None:
         """Write the feedback to a request."""
         self._write_score(id_, score)
-
-    @abstractmethod
-    def read_latest(self, n: int) -> list[dict[str, object]]:
-        """Return the latest records, newest first."""
 
     @abstractmethod
     def close(self) -> None:
@@ -62,13 +63,6 @@ class JsonLog(RequestLog):
     def __init__(self, path: Path, config: LogConfig) -> None:
         super().__init__(config)
         self._path, self._file = path, _open_private(path)
-
-    def read_latest(self, n: int) -> list[dict[str, object]]:
-        """Return the latest records, newest first."""
-        with self._path.open("rb") as lines:
-            rows = deque(lines, maxlen=2 * n)
-        records = [row for line in reversed(rows) if "status" in (row := msgspec.json.decode(line))]
-        return records[:n]
 
     def close(self) -> None:
         """Close the file."""
@@ -117,11 +111,6 @@ class SqliteLog(RequestLog):
         # A crash of the machine may lose the last rows, but the file stays whole.
         self._database.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; {_TABLE}")
 
-    def read_latest(self, n: int) -> list[dict[str, object]]:
-        """Return the latest records, newest first."""
-        rows = self._database.execute("SELECT record FROM log ORDER BY at DESC LIMIT ?", (n,))
-        return [msgspec.json.decode(record) for (record,) in rows]
-
     def close(self) -> None:
         """Close the file."""
         self._database.close()
@@ -152,7 +141,7 @@ def open_log(path: Path, config: LogConfig) -> RequestLog:
     Raises:
         ConfigError: If the name has no known ending, or the file cannot be written.
     """
-    kinds: dict[str, Callable[[Path, LogConfig], RequestLog]] = {".jsonl": JsonLog, ".sqlite": SqliteLog, ".db": SqliteLog}
+    kinds: dict[str, Callable[[Path, LogConfig], RequestLog]] = {".jsonl": JsonLog, **dict.fromkeys(_DATABASES, SqliteLog)}
     if path.suffix not in kinds:
         raise ConfigError(f"log.file must end in {', '.join(kinds)}, which says the format, got {path.name!r}")
     try:
@@ -160,6 +149,30 @@ def open_log(path: Path, config: LogConfig) -> RequestLog:
         return kinds[path.suffix](path, config)
     except (OSError, sqlite3.Error) as error:
         raise ConfigError(f"log.file: {path} cannot be written: {error}; name a file in a folder that can be") from error
+
+
+def read_latest(path: Path, n: int) -> list[dict[str, Any]]:
+    """Return the latest records of a log, newest first.
+
+    Args:
+        path: The log.
+        n: Number of records.
+
+    Raises:
+        InputError: If the file cannot be read, or is no log.
+    """
+    try:
+        if path.suffix in _DATABASES:
+            with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+                rows = database.execute("SELECT record FROM log ORDER BY at DESC LIMIT ?", (n,)).fetchall()
+            return [msgspec.json.decode(record) for (record,) in rows]
+        with path.open("rb") as lines:
+            # A line of feedback may follow each request.
+            latest = deque(lines, maxlen=2 * n)
+        records = (msgspec.json.decode(line) for line in reversed(latest))
+        return [record for record in records if "status" in record][:n]
+    except (OSError, sqlite3.Error, msgspec.DecodeError, TypeError) as error:
+        raise InputError(f"{path} cannot be read as a log of the gateway: {error}; name the file of [log]") from error
 
 
 def _open_private(path: Path) -> int:

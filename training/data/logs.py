@@ -10,6 +10,7 @@ from typing import Any
 
 from router.classify.text import Prompt, parse_prompt
 from router.errors import InputError
+from training.data.gateway_log import is_gateway_log, read_records
 from training.data.table import DatasetError, Problems, read_table
 from training.data.text_file import check_encoding, open_text
 
@@ -39,7 +40,8 @@ def read_log(path: Path) -> tuple[LoggedPrompt, ...]:
     The end of the name decides the format. A `.gz` after it does not count. Files are UTF-8 or UTF-16, and may be gzipped.
 
     - `.jsonl`, `.ndjson` or `.json`: each line is a JSON string, or an object with `prompt` (a string) or `messages` (in the
-      OpenAI form).
+      OpenAI form). A log of the gateway is one.
+    - `.sqlite` or `.db`: a log of the gateway.
     - `.txt`: each line is a prompt. Empty lines are skipped.
     - Any other name: a CSV file with a column `prompt`, as for `training.data.table.open_table`.
 
@@ -104,9 +106,13 @@ def _make_entry(row: int, prompt: Any) -> LoggedPrompt:
     return LoggedPrompt(prompt=prompt, text=parse_prompt(prompt).turns[0], row=row)
 
 
-def _open_log(path: Path) -> tuple[Iterable[tuple[int, str]], Callable[[str], Any]]:
+def _open_log(path: Path) -> tuple[Iterable[tuple[int, Any]], Callable[[Any], Any]]:
     """Return the numbered raw rows of a file, and the function that turns a raw row into a prompt."""
     suffix = (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
+    if is_gateway_log(path):
+        # A request that could not be read has no messages.
+        kept = ((row, record) for row, record in read_records(path) if record.get("messages") != [])
+        return kept, _parse_record
     if suffix in _JSON_LINES:
         return _read_lines(path, wanted="JSON Lines with 'prompt' or 'messages'"), _parse_json
     if suffix == ".txt":
@@ -121,6 +127,12 @@ def _read_lines(path: Path, *, wanted: str) -> Iterator[tuple[int, str]]:
             if line.strip():
                 check_encoding(path, number, [line])
                 yield number, line.rstrip("\r\n")
+
+
+def _parse_record(record: dict[str, Any]) -> Any:
+    if "messages" not in record:
+        raise InputError("the log holds no prompts; set log = 'prompts' in the table [log] of the gateway's configuration")
+    return record["messages"]
 
 
 def _parse_json(line: str) -> Any:

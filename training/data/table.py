@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from training.data.gateway_log import COLUMNS, DATABASES, is_gateway_log, read_results
 from training.data.header import (
     SEPARATORS,
     Rename,
@@ -90,13 +91,18 @@ def open_table(path: Path, *, required: Required, rename: Rename = name_column) 
 
     Args:
         path: A CSV file, quoted as in RFC 4180. Commas, semicolons or tabs separate its fields. It is in UTF-8, or in UTF-16
-            as "Unicode Text" of Excel. It may be gzipped.
+            as "Unicode Text" of Excel. It may be gzipped. A log of the gateway is a table of the answers that got feedback.
         required: Given the header, returns the columns that it must have. Given no columns, returns those of a usual file.
         rename: Given a name in the header, returns the name of the column.
 
     Raises:
         DatasetError: If the file cannot be read, is no CSV file or lacks a column. Also if a row breaks the CSV rules.
     """
+    if path.suffix in (".jsonl", *DATABASES) and path.is_file() and is_gateway_log(path):
+        # A log is a table of the answers that got feedback.
+        _check_header(path, 1, COLUMNS, find_missing(COLUMNS, required))
+        yield Table(header=COLUMNS, separator=",", rows=read_results(path))
+        return
     wanted = f"a CSV file with the columns {', '.join(required(()))}"
     previous = csv.field_size_limit(MAX_FIELD_CHARS)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from importlib.resources import files
 from typing import Any
 
 import msgspec
@@ -12,7 +13,8 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
 from router.errors import InputError, RouterError
@@ -20,6 +22,7 @@ from router.gateway.chat import Chat, write_openai_error
 from router.gateway.errors import describe_error
 from router.gateway.gateway import Gateway
 from router.gateway.guard import BrowserGuard
+from router.gateway.live import Live
 from router.gateway.log import RequestLog
 from router.gateway.messages import Messages
 from router.gateway.metrics import CONTENT_TYPE, Metrics
@@ -29,15 +32,22 @@ from router.gateway.responses import Responses
 from router.gateway.visit import ClientGoneError, Visit
 from router.gateway.wire import Body, read_body, read_value
 
+# The page runs its own script only, and no other page may show it in a frame.
+_PAGE_HEADERS = {
+    "content-security-policy": "default-src 'self'; img-src data:; frame-ancestors 'none'; base-uri 'none'",
+    "x-content-type-options": "nosniff",
+}
+
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def make_app(gateway: Gateway, metrics: Metrics, log: RequestLog | None) -> Starlette:
+def make_app(gateway: Gateway, metrics: Metrics, live: Live, log: RequestLog | None) -> Starlette:
     """Return the application of a gateway.
 
     Args:
         gateway: The gateway.
         metrics: Its metrics.
+        live: Its latest requests.
         log: Its log. None: there is none.
     """
     chat, responses, messages = Chat(), Responses(), Messages()
@@ -47,7 +57,7 @@ def make_app(gateway: Gateway, metrics: Metrics, log: RequestLog | None) -> Star
         "/v1/messages": _Door(gateway, messages, messages.path),
         "/v1/messages/count_tokens": _Door(gateway, messages, "/messages/count_tokens"),
     }
-    pages = _Pages(gateway, metrics, log)
+    pages = _Pages(gateway, metrics, live, log)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -67,6 +77,9 @@ def make_app(gateway: Gateway, metrics: Metrics, log: RequestLog | None) -> Star
             Route("/v1/route", pages.guard(pages.decide), methods=["POST"]),
             Route("/v1/feedback", pages.guard(pages.take_feedback), methods=["POST"]),
             Route("/metrics", pages.guard(pages.write_metrics)),
+            Route("/v1/live", pages.guard(pages.show_live)),
+            Route("/", _show_page),
+            Mount("/page", StaticFiles(packages=[("router.gateway", "page")])),
             Route("/health", pages.tell_health),
             Route("/ready", pages.tell_ready),
         ],
@@ -95,8 +108,8 @@ class _Door:
 class _Pages:
     """The paths that call no model."""
 
-    def __init__(self, gateway: Gateway, metrics: Metrics, log: RequestLog | None) -> None:
-        self._gateway, self._metrics, self._log = gateway, metrics, log
+    def __init__(self, gateway: Gateway, metrics: Metrics, live: Live, log: RequestLog | None) -> None:
+        self._gateway, self._metrics, self._live, self._log = gateway, metrics, live, log
 
     def guard(self, handler: Handler) -> Handler:
         """Return a handler that asks for the key of a client first, and reports errors."""
@@ -164,6 +177,11 @@ class _Pages:
         del request
         return Response(self._metrics.write(), media_type=CONTENT_TYPE)
 
+    async def show_live(self, request: Request) -> Response:
+        """Return what the page shows of the requests."""
+        del request
+        return _respond(self._live.to_dict(self._gateway.running))
+
     async def tell_health(self, request: Request) -> Response:
         """Tell that the process runs."""
         del request
@@ -179,6 +197,13 @@ class _Pages:
 
     async def _read(self, request: Request) -> Body:
         return read_body(await self._gateway.read(_read_headers(request.scope), request.receive))
+
+
+async def _show_page(request: Request) -> Response:
+    """Return the page. It has no data, so it needs no key."""
+    del request
+    page = files("router.gateway").joinpath("page/index.html").read_bytes()
+    return Response(page, headers=_PAGE_HEADERS, media_type="text/html")
 
 
 def _read_headers(scope: Scope) -> dict[str, str]:

@@ -52,6 +52,7 @@ class Gateway:
         clients: Who may send requests.
         names: The names that clients may ask for.
         upstream: Sends the requests on. None: the gateway only decides.
+        running: Number of requests that are answered now.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class Gateway:
     ) -> None:
         self.router, self.upstream, self.clients, self.names = router, upstream, clients, names
         self._limits, self._observers = limits, tuple(observers)
-        self._running, self._decisions = 0, OrderedDict[str, tuple[RoutingDecision, str]]()
+        self.running, self._decisions = 0, OrderedDict[str, tuple[RoutingDecision, str]]()
         profiles = {profile.name: profile for profile in router.profiles}
         self._baseline = None if limits.baseline is None else profiles.get(limits.baseline)
         if limits.baseline is not None and self._baseline is None:
@@ -227,13 +228,13 @@ class Gateway:
     @contextmanager
     def _take_place(self) -> Iterator[None]:
         most = self._limits.max_concurrent
-        if self._running >= most:
+        if self.running >= most:
             raise TooManyError(f"the gateway answers at most {most} requests at the same time; try again in a moment")
-        self._running += 1
+        self.running += 1
         try:
             yield
         finally:
-            self._running -= 1
+            self.running -= 1
 
 
 async def _run_unless_gone(receive: Receive, work: Awaitable[None]) -> None:

@@ -11,6 +11,7 @@ from router.errors import ConfigError, InputError
 from router.gateway.app import make_app
 from router.gateway.clients import Clients
 from router.gateway.gateway import Gateway
+from router.gateway.live import Live
 from router.gateway.log import open_log
 from router.gateway.metrics import Metrics
 from router.gateway.names import Names
@@ -44,6 +45,7 @@ def _assemble(router: Router, upstream: Upstream | None, config: Config | None) 
     names = Names(list(router.presets), models, router.fleet.serving.fallbacks, {} if config is None else config.aliases)
     metrics = Metrics(router, clients)
     log = None if config is None or config.log is None else open_log(config.path.parent / config.log.file, config.log)
+    live = Live(router, None if config is None else config.gateway.baseline)
     if upstream is not None:
         upstream.observe = metrics.add_attempt
     gateway = Gateway(
@@ -52,6 +54,6 @@ def _assemble(router: Router, upstream: Upstream | None, config: Config | None) 
         clients=clients,
         names=names,
         limits=GatewayConfig() if config is None else config.gateway,
-        observers=[metrics.add, Traces().add, *([] if log is None else [log.add])],
+        observers=[metrics.add, live.add, Traces().add, *([] if log is None else [log.add])],
     )
-    return make_app(gateway, metrics, log)
+    return make_app(gateway, metrics, live, log)

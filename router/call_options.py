@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from decimal import Decimal
 from inspect import iscoroutinefunction
@@ -82,6 +82,7 @@ class CallOptions:
         fallbacks: Models to call if the first one fails. None: the rest of the ranking.
         timeout_s: Deadline of the call in seconds. None: that of `Serving.calls`.
         protocol: The protocol of the request.
+        endpoints: Names of the endpoints that may be asked. None: all.
     """
 
     route: RouteOptions
@@ -91,6 +92,7 @@ class CallOptions:
     fallbacks: Sequence[str] | None
     timeout_s: float | None
     protocol: WireProtocol = "chat"
+    endpoints: Collection[str] | None = None
 
     @classmethod
     def of(cls, keywords: Mapping[str, Any], *, stream: bool, defaults: RouteOptions) -> CallOptions:

@@ -59,7 +59,9 @@ class Caller:
         sent, request = read_messages(messages), options.request
         prompt = parse_prompt(sent, tools={name: request[name] for name in _BESIDES_MESSAGES if request.get(name)} or None)
         needs = frozenset(options.route.needs) | self._find_needs(request) | prompt.needs
-        (decision,) = self._decider.decide([prompt], replace(options.route, needs=needs), protocol=options.protocol)
+        (decision,) = self._decider.decide(
+            [prompt], replace(options.route, needs=needs), protocol=options.protocol, endpoints=options.endpoints
+        )
         plan = self._fleet.plan(
             decision,
             sent,
@@ -73,6 +75,7 @@ class Caller:
             learn=self._learn,
             began_at=began_at,
             protocol=options.protocol,
+            endpoints=options.endpoints,
         )
         return Planned(decision, plan)
 

@@ -121,7 +121,12 @@ class Decider:
         return frozenset().union(*(profile.capabilities for profile in models.values()))
 
     def decide(
-        self, prompts: Sequence[ParsedPrompt], options: RouteOptions, *, protocol: WireProtocol | None = None
+        self,
+        prompts: Sequence[ParsedPrompt],
+        options: RouteOptions,
+        *,
+        protocol: WireProtocol | None = None,
+        endpoints: Collection[str] | None = None,
     ) -> list[RoutingDecision]:
         """Decide which model should handle each prompt.
 
@@ -130,6 +135,7 @@ class Decider:
             options: The options, the router's defaults included. The same for every prompt.
             protocol: The protocol of the call that follows. Models without an endpoint that speaks it are excluded. None:
                 no call follows.
+            endpoints: Names of the endpoints that the call may ask. None: all.
 
         Raises:
             InputError: If an option names something unknown, or the strategy returns no ranking.
@@ -138,7 +144,7 @@ class Decider:
         preference = options.find_preference(self._parameters.presets, self._parameters.risk)
         classified = self._predictor.classify_many([prompt.turns for prompt in prompts], tier=options.tier or "auto")
         pairs = zip(prompts, classified, strict=True)
-        silent = {} if protocol is None else self._fleet.find_silent(protocol)
+        silent = {} if protocol is None else self._fleet.find_silent(protocol, endpoints)
         return [self._decide(prompt, found, options, preference, silent) for prompt, found in pairs]
 
     def _decide(

@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 from starlette.types import Receive, Send
 
@@ -29,8 +30,9 @@ from router.gateway.visit import ClientGoneError, Visit
 from router.gateway.wire import read_body
 
 _MB = 1_000_000
-# Decisions that feedback can still name.
-_KEPT_DECISIONS = 10_000
+_T = TypeVar("_T")
+# Answers that feedback or a later request can still name.
+_MOST_KEPT = 10_000
 # Headers of a client that servers read. None of them holds a key.
 _PASSED_ON = ("anthropic-", "openai-beta", "idempotency-key", "x-stainless-", "user-agent", "traceparent", "tracestate")
 _TRACE_HEADERS = ("traceparent", "tracestate")
@@ -68,6 +70,8 @@ class Gateway:
         self.router, self.upstream, self.clients, self.names = router, upstream, clients, names
         self._limits, self._observers = limits, tuple(observers)
         self.running, self._decisions = 0, OrderedDict[str, tuple[RoutingDecision, str]]()
+        # Servers keep responses, and only the one that has a response can continue it.
+        self._places = OrderedDict[str, str]()
         profiles = {profile.name: profile for profile in router.profiles}
         self._baseline = None if limits.baseline is None else profiles.get(limits.baseline)
         if limits.baseline is not None and self._baseline is None:
@@ -129,7 +133,7 @@ class Gateway:
         """
         kept = self._decisions.get(id_)
         if kept is None:
-            raise InputError(f"id must be the x-router-id of one of the last {_KEPT_DECISIONS} answers, got {id_[:40]!r}")
+            raise InputError(f"id must be the x-router-id of one of the last {_MOST_KEPT} answers, got {id_[:40]!r}")
         decision, model = kept
         self.router.feedback(decision, score, model=model)
 
@@ -163,6 +167,7 @@ class Gateway:
             fallbacks=choice.fallbacks,
             timeout_s=None,
             protocol=visit.format.protocol,
+            endpoints=self._find_place(visit),
         )
         began = time.perf_counter()
         planned = await asyncio.to_thread(self.router.caller.plan, request.messages, call, began_at=visit.began_at)
@@ -170,8 +175,16 @@ class Gateway:
         visit.decided_at = self.router.fleet.now()
         return planned
 
+    def _find_place(self, visit: Visit) -> tuple[str] | None:
+        """Return the endpoint that keeps the earlier response to which a request refers. None if it refers to none."""
+        earlier = visit.request.earlier if visit.request is not None else ""
+        place = self._places.get(earlier)
+        return None if place is None else (place,)
+
     def _settle(self, visit: Visit, completion: Completion) -> None:
         visit.completion = completion
+        if visit.format.protocol == "responses" and visit.exchange is not None and visit.exchange.answer_id:
+            _keep(self._places, visit.exchange.answer_id, completion.endpoint)
         if visit.client.spend is not None and completion.cost_usd:
             visit.client.spend.settle(0.0, completion.cost_usd)
 
@@ -180,9 +193,7 @@ class Gateway:
         exchange, completion, now = visit.exchange, visit.completion, self.router.fleet.now()
         usage = Usage() if completion is None else completion.usage
         if visit.decision is not None and exchange is not None:
-            self._decisions[visit.id] = (visit.decision, exchange.model or visit.decision.model)
-            while len(self._decisions) > _KEPT_DECISIONS:
-                self._decisions.popitem(last=False)
+            _keep(self._decisions, visit.id, (visit.decision, exchange.model or visit.decision.model))
         record = Record(
             id=visit.id,
             at=time.time() - (now - visit.began_at),
@@ -235,6 +246,13 @@ class Gateway:
             yield
         finally:
             self.running -= 1
+
+
+def _keep(kept: OrderedDict[str, _T], name: str, value: _T) -> None:
+    """Remember a value, and forget the oldest ones."""
+    kept[name] = value
+    while len(kept) > _MOST_KEPT:
+        kept.popitem(last=False)
 
 
 async def _run_unless_gone(receive: Receive, work: Awaitable[None]) -> None:

@@ -20,17 +20,25 @@ class Request:
         model: The name that the client asks for.
         messages: The conversation, as chat messages of OpenAI.
         stream: Whether the answer comes in events.
+        earlier: Name of an earlier answer that the request continues, and that its server keeps. Empty: none.
         besides: What the request sends besides the messages, by OpenAI's names: `tools`, `response_format`, `max_tokens`.
     """
 
     model: str
     messages: list[dict[str, object]] = field(repr=False)
     stream: bool
+    earlier: str = ""
     besides: Mapping[str, object] = field(default_factory=dict, repr=False)
 
 
 class EventReader(ABC):
-    """Reads the events of one stream, in order."""
+    """Reads the events of one stream, in order.
+
+    Attributes:
+        answer_id: Name that the server gave the answer. Empty before it came.
+    """
+
+    answer_id: str = ""
 
     @abstractmethod
     def read(self, data: bytes) -> Chunk | None:

@@ -46,6 +46,7 @@ class Responses(WireFormat):
             # A request that only refers to an earlier response, or to a stored prompt, has no text here.
             messages=messages or [{"role": "user", "content": ""}],
             stream=cast("bool", read_field(body, "stream", bool, "true or false", False)),
+            earlier=str(read_field(body, "previous_response_id", str, "the id of a response", "")),
             besides=besides,
         )
 
@@ -83,6 +84,7 @@ class _ResponseEvents(EventReader):
             raise failure_in(event.get("error") or event)
         given = event.get("response")
         response: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
+        self.answer_id = str(response.get("id") or self.answer_id)
         if kind == "response.failed":
             raise failure_in(response.get("error") or {})
         if kind in _ENDS:

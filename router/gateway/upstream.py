@@ -91,6 +91,7 @@ class Exchange:
         model: Model that was asked last. Empty before the first attempt.
         endpoint: Endpoint that was asked last.
         answer: The last answer: the one for the client, or the last refusal.
+        answer_id: Name that the server gave the answer. Empty if it gave none.
         out: The parts of a stream that the client has not got yet.
         attempts: The attempts so far.
     """
@@ -103,6 +104,7 @@ class Exchange:
     model: str = ""
     endpoint: str = ""
     answer: Answer | None = None
+    answer_id: str = ""
     out: list[bytes] = field(default_factory=list, repr=False)
     attempts: list[SeenAttempt] = field(default_factory=list)
 
@@ -284,6 +286,7 @@ class _Events:
     def _take(self, event: bytes) -> Chunk | None:
         data = read_data(event)
         chunk = self._reader.read(data) if data else None
+        self._exchange.answer_id = self._reader.answer_id
         if self._hide_usage and _is_usage_alone(data):
             return chunk  # the client has not asked for it
         self._held.append(replace_data(event, data, self._name_model(data)))
@@ -315,7 +318,9 @@ def _is_usage_alone(data: bytes) -> bool:
 
 
 def _read_answer(exchange: Exchange, data: bytes) -> Reply:
-    return exchange.format.read_reply(read_json(data))
+    answer = read_json(data)
+    exchange.answer_id = str(answer.get("id") or "") if isinstance(answer, dict) else ""
+    return exchange.format.read_reply(answer)
 
 
 async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:

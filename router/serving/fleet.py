@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -133,11 +133,21 @@ class Fleet:
                 windows[model] = max(window for window in known if window is not None)
         return windows
 
-    def find_silent(self, protocol: WireProtocol) -> dict[str, str]:
-        """Return the models none of whose endpoints speaks a protocol, each with the reason why it is no candidate."""
-        reason = f"no endpoint of it speaks the protocol {protocol!r}"
-        spoken = {model: any(protocol in target.protocols for target in ts.values()) for model, ts in self._targets.items()}
-        return {model: reason for model, speaks in spoken.items() if not speaks}
+    def find_silent(self, protocol: WireProtocol, endpoints: Collection[str] | None = None) -> dict[str, str]:
+        """Return the models none of whose endpoints can take a request, each with the reason why it is no candidate.
+
+        Args:
+            protocol: The protocol of the request.
+            endpoints: Names of the endpoints that may be asked. None: all.
+        """
+        found = {}
+        for model, targets in self._targets.items():
+            speaking = [target.endpoint for target in targets.values() if protocol in target.protocols]
+            if not speaking:
+                found[model] = f"no endpoint of it speaks the protocol {protocol!r}"
+            elif endpoints is not None and not set(speaking) & set(endpoints):
+                found[model] = "its endpoints are not among those that may be asked"
+        return found
 
     def find_cooling(self, models: Sequence[str]) -> dict[str, float | None]:
         """Return the models that cool down, each with the time when it is available again. None if it is not known."""
@@ -168,6 +178,7 @@ class Fleet:
         accept: Callable[[Reply], bool] | None = None,
         timeout_s: float | None = None,
         protocol: WireProtocol = "chat",
+        endpoints: Collection[str] | None = None,
     ) -> Plan:
         """Return the plan of a call to the models of a decision. It counts against the budgets from its first step on.
 
@@ -184,6 +195,7 @@ class Fleet:
             accept: Returns whether a reply is good enough. None: every reply is.
             timeout_s: Deadline of the call in seconds. None: that of `Serving.calls`.
             protocol: The protocol of the request. Only endpoints that speak it are asked.
+            endpoints: Names of the endpoints that may be asked. None: all.
 
         Raises:
             InputError: If a fallback does not exist.
@@ -200,7 +212,12 @@ class Fleet:
             costs = {name: score.cost_usd or 0.0 for name, score in decision.scores.items()}
             models = self._reserve_cost(order, costs)
             call = Call(
-                targets=[t for model in models for t in self._find_targets(model) if protocol in t.protocols],
+                targets=[
+                    target
+                    for model in models
+                    for target in self._find_targets(model)
+                    if protocol in target.protocols and (endpoints is None or target.endpoint in endpoints)
+                ],
                 messages=messages,
                 decision=decision,
                 options=options,

@@ -104,7 +104,7 @@ class ScriptedUpstream:
             "total_tokens": sum(USAGE),
         }
         response = {
-            "id": "resp-1",
+            "id": f"resp-{len(self.seen)}",
             "object": "response",
             "created_at": 1,
             "model": f"{body['model']}-2026-11-01",

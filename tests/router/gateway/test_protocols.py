@@ -7,7 +7,7 @@ import anthropic
 import openai
 import pytest
 
-from tests.router.gateway.conftest import PROVIDER_KEY, RunningGateway
+from tests.router.gateway.conftest import PROVIDER_KEY, RunningGateway, Start
 from tests.router.gateway.scripted_upstream import USAGE, WORDS, ScriptedUpstream
 
 TEXT = "".join(WORDS)
@@ -123,3 +123,18 @@ def test_a_stream_that_breaks_ends_with_an_error(chat: openai.OpenAI) -> None:
     assert "".join(words) == TEXT
     with pytest.raises(openai.APIError, match="broke after"):
         next(chunks)
+
+
+def test_a_response_is_continued_where_it_is_kept(start: Start, upstream: ScriptedUpstream) -> None:
+    gateway = start('[models."glm-5.2"]\nserved_by = [{endpoint = "up", model = "ok"}]\n')
+    cheap = {"router": {"allowed": ["gpt-5.5", "glm-5.2"], "prefer": "cheap"}}
+    with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0) as client:
+        first = client.responses.create(model="gpt-5.5", input="write a poem about tea")
+        again = client.responses.create(model="auto", input="and scones", previous_response_id=first.id, extra_body=cheap)
+        other = client.responses.create(model="auto", input="and scones", extra_body=cheap)
+        streamed = client.responses.create(
+            model="auto", input="hi", previous_response_id=first.id, extra_body=cheap, stream=True
+        )
+        last = [event.response.model for event in streamed if event.type == "response.completed"]
+    assert (first.model, again.model, other.model, last) == ("gpt-5.5", "gpt-5.5", "glm-5.2", ["gpt-5.5"])
+    assert upstream.seen[1][1]["previous_response_id"] == first.id

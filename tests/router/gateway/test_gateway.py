@@ -1,6 +1,7 @@
 """What the gateway does besides passing requests on."""
 
 import json
+import re
 import socket
 import sqlite3
 import time
@@ -237,3 +238,16 @@ def test_wrong_configurations_are_refused(
     monkeypatch.setenv("LLM_ROUTER_MODEL", str(model_folder))
     with pytest.raises(ConfigError, match=message):
         make_gateway(read_config(write_config(tmp_path, upstream, text)))
+
+
+def test_the_dashboard_asks_for_metrics_that_exist(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANNA", ANNA)
+    monkeypatch.setenv("BERT", BERT)
+    gateway, key = start(KEYS + '[gateway]\nbaseline = "gpt-5.5"\n'), {"Authorization": f"Bearer {ANNA}"}
+    ask(gateway, headers=key)
+    ask(gateway, headers=key, stream=True)
+    metrics = httpx.get(f"{gateway.url}/metrics", headers=key).text
+    panels = json.loads(Path("docs/grafana.json").read_text())["panels"]
+    asked = {name for panel in panels for target in panel["targets"] for name in re.findall(r"router_\w+", target["expr"])}
+    assert len(asked) > 10
+    assert [name for name in asked if f"\n{name}{{" not in metrics and f"\n{name} " not in metrics] == []

@@ -91,12 +91,13 @@ def _make_plain(value: Any) -> object:
 
 
 def _read_part(part: Mapping[str, object], where: str) -> Content:
-    kind, text = part.get("type"), part.get("text")
-    if isinstance(text, str) and (kind is None or kind in _TEXTS):
+    given, text = part.get("type"), part.get("text")
+    kind = given if isinstance(given, str) else ""
+    if isinstance(text, str) and (given is None or kind in _TEXTS):
         return Content(text, count_tokens(text))
     if kind in _TEXTS:
         return Content("", count_tokens(write_json(part)))
-    words = kind.split("_") if isinstance(kind, str) else []
+    words = kind.split("_")
     need = next((_NEEDS[word] for word in words if word in _NEEDS), None)
     if need is not None:
         return Content("", _count_media(part, need), frozenset({need}))
@@ -132,6 +133,6 @@ def _find_longest(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _name(kind: object) -> str:
+def _name(kind: str) -> str:
     """Return the type of a part, unless it could be a text of the user."""
-    return kind if isinstance(kind, str) and kind.isidentifier() and len(kind) <= _LONGEST_NAME else "other"
+    return kind if kind.isidentifier() and len(kind) <= _LONGEST_NAME else "other"

@@ -17,9 +17,9 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
-from router.errors import InputError, RouterError
+from router.errors import InputError
 from router.gateway.chat import Chat, write_openai_error
-from router.gateway.errors import describe_error
+from router.gateway.errors import describe_error, hide_fault
 from router.gateway.gateway import Gateway
 from router.gateway.guard import BrowserGuard
 from router.gateway.live import Live
@@ -120,8 +120,8 @@ class _Pages:
                 return await handler(request)
             except ClientGoneError:
                 return Response(status_code=499)
-            except RouterError as error:
-                refusal = describe_error(error, now=self._gateway.router.fleet.now())
+            except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
+                refusal = describe_error(hide_fault(error), now=self._gateway.router.fleet.now())
                 body = write_openai_error(refusal.status, refusal.message, refusal.code)
                 return Response(body, refusal.status, dict(refusal.headers), "application/json")
 
@@ -161,15 +161,13 @@ class _Pages:
     async def take_feedback(self, request: Request) -> Response:
         """Take the score of an answer."""
         body = await self._read(request)
-        id_, score = (
-            read_field(body, "id", str, "the x-router-id of an answer"),
-            read_field(body, "score", (int, float), "a number"),
-        )
-        if id_ is None or score is None:
-            raise InputError("the body must have an id, which is the x-router-id of an answer, and a score; add them")
-        self._gateway.add_score(str(id_), float(score))  # type: ignore[arg-type]  # checked above
+        id_ = read_field(body, "id", str, "the x-router-id of an answer")
+        score = read_field(body, "score", (int, float), "a number")
+        if not isinstance(id_, str) or not isinstance(score, int | float) or not 0 <= score <= 1:
+            raise InputError("the body must have an id, which is the x-router-id of an answer, and a score between 0 and 1")
+        self._gateway.add_score(id_, float(score))
         if self._log is not None:
-            self._log.add_score(str(id_), float(score))  # type: ignore[arg-type]
+            self._log.add_score(id_, float(score))
         return _respond({"id": id_, "score": score})
 
     async def write_metrics(self, request: Request) -> Response:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -14,9 +16,12 @@ from router.errors import (
     NoCandidateError,
     NoModelAvailableError,
     RouterError,
+    ServingError,
 )
 from router.gateway.clients import NotAllowedError
 from router.gateway.names import ForbiddenModelError, UnknownModelError
+
+_log = logging.getLogger("contextual_llm_router")
 
 
 class TooLargeError(RouterError):
@@ -61,7 +66,8 @@ _STATUS: tuple[tuple[type[RouterError], int, str], ...] = (
     (BudgetExceededError, 429, "budget_exceeded"),
     (NoModelAvailableError, 503, "no_model_available"),
     (DeadlineExceededError, 504, "deadline_exceeded"),
-    (AllAttemptsFailedError, 502, "upstream_error"),
+    (ServingError, 502, "upstream_error"),
+    (RouterError, 500, "internal_error"),
 )
 # A failure of the last server that tells the client what to do next.
 _STATUS_OF_FAILURE = {
@@ -91,3 +97,15 @@ def describe_error(error: RouterError, *, now: float | None = None) -> Refusal:
         wait_s = error.retry_at - (time.monotonic() if now is None else now)
         headers["retry-after"] = f"{max(1.0, wait_s):.0f}"
     return Refusal(status=status, code=code, message=str(error), headers=headers)
+
+
+def hide_fault(error: Exception) -> RouterError:
+    """Return an error of the router as it is. Any other one is a fault of ours: its place is logged, and nothing else of it.
+
+    Its message may hold a text of the request.
+    """
+    if isinstance(error, RouterError):
+        return error
+    place = "".join(traceback.format_tb(error.__traceback__))
+    _log.error("a request failed: %s at\n%s", type(error).__name__, place)
+    return RouterError("the gateway has a fault; its own log has the place")

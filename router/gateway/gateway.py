@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TypeVar
 
 from starlette.types import Receive, Send
@@ -17,11 +18,11 @@ from router.calls import Completion, Usage
 from router.config.schema import GatewayConfig
 from router.core import Router
 from router.decision import RoutingDecision
-from router.errors import InputError, RouterError
+from router.errors import InputError
 from router.execution.async_driver import acomplete, astream
 from router.gateway.clients import Clients
-from router.gateway.errors import TooLargeError, TooManyError, TooSlowError
-from router.gateway.names import Names
+from router.gateway.errors import TooLargeError, TooManyError, TooSlowError, hide_fault
+from router.gateway.names import Names, shorten
 from router.gateway.options import take_options
 from router.gateway.record import Record
 from router.gateway.sender import Sender
@@ -69,7 +70,7 @@ class Gateway:
     ) -> None:
         self.router, self.upstream, self.clients, self.names = router, upstream, clients, names
         self._limits, self._observers = limits, tuple(observers)
-        self.running, self._decisions = 0, OrderedDict[str, tuple[RoutingDecision, str]]()
+        self.running, self._decisions = 0, OrderedDict[str, RoutingDecision]()
         # Servers keep responses, and only the one that has a response can continue it.
         self._places = OrderedDict[str, str]()
         profiles = {profile.name: profile for profile in router.profiles}
@@ -87,8 +88,8 @@ class Gateway:
                 await _run_unless_gone(receive, self._converse(visit, data, sender))
         except ClientGoneError:
             visit.code = visit.code or "client_left"
-        except RouterError as error:
-            await sender.refuse(error, now=self.router.fleet.now())
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer in its form
+            await sender.refuse(hide_fault(error), now=self.router.fleet.now())
         finally:
             self._record(visit)
 
@@ -131,11 +132,10 @@ class Gateway:
         Raises:
             InputError: If the request is unknown, or the router does not learn.
         """
-        kept = self._decisions.get(id_)
-        if kept is None:
+        decision = self._decisions.get(id_)
+        if decision is None:
             raise InputError(f"id must be the x-router-id of one of the last {_MOST_KEPT} answers, got {id_[:40]!r}")
-        decision, model = kept
-        self.router.feedback(decision, score, model=model)
+        self.router.feedback(decision, score)
 
     async def _converse(self, visit: Visit, data: bytes, sender: Sender) -> None:
         upstream = self._require_upstream()
@@ -193,14 +193,16 @@ class Gateway:
         exchange, completion, now = visit.exchange, visit.completion, self.router.fleet.now()
         usage = Usage() if completion is None else completion.usage
         if visit.decision is not None and exchange is not None:
-            _keep(self._decisions, visit.id, (visit.decision, exchange.model or visit.decision.model))
+            # Feedback needs the task and the model. The scores of all models would take most of the memory.
+            model = exchange.model or visit.decision.model
+            _keep(self._decisions, visit.id, replace(visit.decision, ranking=(model,), scores={}, excluded={}, reasons=()))
         record = Record(
             id=visit.id,
             at=time.time() - (now - visit.began_at),
             began_at=visit.began_at,
             client=visit.client.name,
             protocol=visit.format.protocol,
-            asked="" if visit.request is None else visit.request.model,
+            asked="" if visit.request is None else shorten(visit.request.model),
             stream=visit.request is not None and visit.request.stream,
             status=visit.status,
             code=visit.code,

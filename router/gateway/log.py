@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from abc import ABC, abstractmethod
@@ -76,7 +77,7 @@ class JsonLog(RequestLog):
         self._append({"id": id_, "score": score})
 
     def _append(self, line: dict[str, object]) -> None:
-        data = msgspec.json.encode(line) + b"\n"
+        data = _encode(line) + b"\n"
         if os.fstat(self._file).st_size + len(data) > self._config.max_mb * _MB:
             self._rotate()
         # One write, so that a line is whole or missing after a crash.
@@ -116,7 +117,7 @@ class SqliteLog(RequestLog):
         self._database.close()
 
     def _write(self, id_: str, at: float, line: dict[str, object]) -> None:
-        self._database.execute("INSERT OR REPLACE INTO log VALUES (?, ?, ?)", (id_, at, msgspec.json.encode(line).decode()))
+        self._database.execute("INSERT OR REPLACE INTO log VALUES (?, ?, ?)", (id_, at, _encode(line).decode()))
         if self._count_used() > self._config.max_mb * _MB:
             # A tenth at a time, because each removal reads the index.
             self._database.execute(
@@ -173,6 +174,11 @@ def read_latest(path: Path, n: int) -> list[dict[str, Any]]:
         return [record for record in records if "status" in record][:n]
     except (OSError, sqlite3.Error, msgspec.DecodeError, TypeError) as error:
         raise InputError(f"{path} cannot be read as a log of the gateway: {error}; name the file of [log]") from error
+
+
+def _encode(line: dict[str, object]) -> bytes:
+    # Not msgspec, which refuses half an emoji. Python escapes it.
+    return json.dumps(line, separators=(",", ":")).encode()
 
 
 def _open_private(path: Path) -> int:

@@ -9,6 +9,7 @@ from router.errors import InputError
 from router.options import RouteOptions
 
 AUTO = "auto"
+_LONGEST_NAME = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,13 +78,15 @@ class Names:
         """
         choice = self._choices.get(name)
         if choice is None:
-            raise UnknownModelError(f"the model {name!r} does not exist; GET /v1/models lists the names")
+            raise UnknownModelError(f"the model {shorten(name)!r} does not exist; GET /v1/models lists the names")
         found = options.with_defaults(choice.options)
         allowed = [set(names) for names in (choice.options.allowed, options.allowed, client_models or None) if names]
         if allowed:
             kept = set.intersection(*allowed)
             if not kept:
-                raise ForbiddenModelError(f"none of the models of {name!r} is allowed for this request; ask for {AUTO!r}")
+                raise ForbiddenModelError(
+                    f"none of the models of {shorten(name)!r} is allowed for this request; ask for {AUTO!r}"
+                )
             found = replace(found, allowed=tuple(sorted(kept)))
         return Choice(options=found, fallbacks=_keep(choice.fallbacks, client_models))
 
@@ -94,6 +97,11 @@ class UnknownModelError(InputError):
 
 class ForbiddenModelError(InputError):
     """A client asks for a model that it may not use."""
+
+
+def shorten(name: str) -> str:
+    """Return a name that a client made up, as it may stand in messages and in the log."""
+    return name[:_LONGEST_NAME].encode("utf-8", "replace").decode()
 
 
 def _keep(fallbacks: Sequence[str] | None, client_models: Collection[str]) -> Sequence[str] | None:

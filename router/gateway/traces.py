@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 
 from opentelemetry import trace
@@ -15,6 +16,8 @@ from router.gateway.record import Record
 from router.gateway.upstream import SeenAttempt
 
 _NS = 1_000_000_000
+# The forms of the two headers in W3C's Trace Context. Others would only make a line in the log of the process.
+_TRACE = re.compile(r"[0-9a-f]{2}(-[0-9a-f]{2,32}){3}|[!-~ ]{1,512}=[!-~ ]{0,256}")
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _OPERATIONS = {"chat": "chat", "responses": "chat", "messages": "chat"}
 
@@ -62,7 +65,8 @@ class Traces:
 
     def add(self, record: Record) -> None:
         """Make the spans of a request."""
-        context = extract(dict(record.trace_headers))
+        headers = {name: value for name, value in record.trace_headers.items() if _TRACE.fullmatch(value)}
+        context = extract(headers)
         span = self._tracer.start_span(
             f"{record.protocol} {record.asked or 'unknown'}",
             context,

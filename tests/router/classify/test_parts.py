@@ -49,7 +49,15 @@ def test_media_count_by_their_size_and_not_by_their_base64(part: dict[str, objec
 
 @pytest.mark.parametrize(
     ("kind", "name"),
-    [("hologram", "hologram"), ("my secret text", "other"), ("x" * 41, "other"), (None, "other"), (5, "other")],
+    [
+        ("hologram", "hologram"),
+        ("my secret text", "other"),
+        ("x" * 41, "other"),
+        (None, "other"),
+        (5, "other"),
+        (["text"], "other"),
+        ({}, "other"),
+    ],
 )
 def test_an_unknown_part_is_named_unless_its_type_could_be_a_text(kind: object, name: str) -> None:
     assert read({"type": kind, "value": 1}).unknown == {name}

@@ -15,7 +15,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 class ScriptedUpstream:
     """Answers by the name of the model: `ok`, `down` (503), `refuses` (400), `no-key` (401), `cut` (a stream that breaks),
-    `slow` (a stream that goes on for long).
+    `slow` (a stream that goes on for long), `steady` (one that takes a second).
 
     Attributes:
         seen: The body and the headers of each request.
@@ -177,8 +177,8 @@ class ScriptedUpstream:
         try:
             for event in events:
                 await response.write(_write(event, named=named))
-            if body["model"] == "slow":
-                for _ in range(2_000):
+            if body["model"] in ("slow", "steady"):
+                for _ in range(2_000 if body["model"] == "slow" else 50):
                     await response.write(_write(events[-1], named=named))
                     await asyncio.sleep(0.02)
         except ConnectionError:

@@ -1,9 +1,13 @@
 """What the gateway does besides passing requests on."""
 
 import json
+import os
 import re
+import signal
 import socket
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -251,3 +255,42 @@ def test_the_dashboard_asks_for_metrics_that_exist(start: Start, monkeypatch: py
     asked = {name for panel in panels for target in panel["targets"] for name in re.findall(r"router_\w+", target["expr"])}
     assert len(asked) > 10
     assert [name for name in asked if f"\n{name}{{" not in metrics and f"\n{name} " not in metrics] == []
+
+
+def test_sigterm_ends_the_server_after_the_running_requests(
+    tmp_path: Path, upstream: ScriptedUpstream, model_folder: Path
+) -> None:
+    steady = '[models."glm-5.2"]\nserved_by = [{endpoint = "up", model = "steady"}]\n'
+    config, environment = (
+        write_config(tmp_path, upstream, steady),
+        {"PROVIDER_KEY": PROVIDER_KEY, "LLM_ROUTER_MODEL": str(model_folder)},
+    )
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    command = [sys.executable, "-c", "from router.cli import main; main()", "serve", str(config), "--port", port]
+    process = subprocess.Popen(command, env=os.environ | environment, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith(f"http://127.0.0.1:{port}")
+        url = f"http://127.0.0.1:{port}"
+        wait_for(lambda: is_up(url))
+        body = {"model": "glm-5.2", "messages": MESSAGES, "stream": True}
+        with httpx.stream("POST", f"{url}/v1/chat/completions", json=body, timeout=60) as response:
+            parts = response.iter_bytes()
+            received = next(parts)
+            process.send_signal(signal.SIGTERM)
+            received += b"".join(parts)
+        assert received.endswith(b"data: [DONE]\n\n")
+        # uvicorn ends by the signal that it got.
+        assert process.wait(60) == -signal.SIGTERM
+        assert not is_up(url)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def is_up(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health").status_code == 200
+    except httpx.TransportError:
+        return False

@@ -111,4 +111,6 @@ def check_executor(executor: Any, method: str, remedy: str) -> Any:
 def _count_answer_tokens(request: Mapping[str, object]) -> int:
     """Return the longest answer that a request asks for, or the usual length."""
     limit = request.get("max_tokens") or request.get("max_completion_tokens")
-    return int(limit) if isinstance(limit, (int, float)) and math.isfinite(limit) else int(DEFAULT_OUTPUT_TOKENS)
+    # A whole number may be too large for a float, which isfinite() needs.
+    is_number = isinstance(limit, int) or (isinstance(limit, float) and math.isfinite(limit))
+    return int(limit) if is_number and isinstance(limit, int | float) else int(DEFAULT_OUTPUT_TOKENS)

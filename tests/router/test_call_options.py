@@ -41,6 +41,13 @@ def test_the_parameters_of_the_sdk_reach_the_model_and_the_options_of_the_router
     assert request.timeout_s == pytest.approx(3.75, abs=0.75)
 
 
+@pytest.mark.parametrize("limit", [10**400, 1e999, -5, "many"])
+def test_an_odd_length_of_the_answer_is_the_models_to_refuse(limit: object) -> None:
+    router, executor = pair()
+    router.complete("hi", request={"max_tokens": limit})
+    assert executor.requests[0].options == {"max_tokens": limit}
+
+
 def test_numbers_of_numpy_and_decimals_count_as_numbers() -> None:
     router, executor = pair()
     options: dict[str, Any] = {"seed": np.int64(3), "temperature": np.float32(0.5), "top_p": Decimal("0.25")}

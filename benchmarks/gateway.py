@@ -41,7 +41,7 @@ _FAULTS, _BROKEN_S = ("down", "slow", "half-open", "malformed", "killed"), 4.0
 # Shares of the requests that are streams, and of the streams whose client leaves.
 _STREAMS, _LEAVE = 0.5, 0.1
 _FIRST_PORT = 8311
-_PORTKEY, _LITELLM = "@portkey-ai/gateway@1.15.2", "litellm[proxy]==1.110.2"
+_PORTKEY, _LITELLM = "@portkey-ai/gateway@1.15.2", "litellm[proxy]==1.90.0"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +143,11 @@ class Processes:
         programs = self.folder / "litellm/bin"
         if not programs.exists():
             subprocess.run([sys.executable, "-m", "venv", str(programs.parent)], check=True)
-            subprocess.run([str(programs / "pip"), "install", "--quiet", _LITELLM], check=True)
+            # pip takes ten minutes to choose among the versions of its dependencies.
+            subprocess.run([str(programs / "pip"), "install", "--quiet", "uv"], check=True)
+            subprocess.run(
+                [str(programs / "uv"), "pip", "install", "--python", str(programs / "python"), _LITELLM], check=True
+            )
         config = self.folder / "litellm.yaml"
         parameters = f"{{model: openai/gpt-5.5, api_base: '{upstream}', api_key: none}}"
         config.write_text(f"model_list:\n  - model_name: gpt-5.5\n    litellm_params: {parameters}\n")
@@ -199,9 +203,7 @@ async def compare(arguments: argparse.Namespace, processes: Processes) -> None:
     targets += [await starts[name](upstream) for name in arguments.others]
     draw = _draw_prompts()
     async with _connect() as session:
-        for target in targets:
-            for _ in range(20):
-                await target.ask(session, draw())
+        streaming = [target for target in targets if await _warm_up(session, target, draw)]
         latencies: dict[str, list[float]] = {target.name: [] for target in targets}
         firsts: dict[str, list[float]] = {target.name: [] for target in targets}
         for _ in range(arguments.n):
@@ -210,6 +212,7 @@ async def compare(arguments: argparse.Namespace, processes: Processes) -> None:
                 began = time.perf_counter()
                 await target.ask(session, prompt)
                 latencies[target.name].append(time.perf_counter() - began)
+            for target in streaming:
                 seconds = [seconds async for seconds, text in target.stream(session, "one two") if text]
                 firsts[target.name].append(seconds[0])
         rates: dict[str, list[float]] = {target.name: [] for target in targets}
@@ -223,10 +226,22 @@ async def compare(arguments: argparse.Namespace, processes: Processes) -> None:
     for target in targets:
         times = sorted(latencies[target.name])
         middle = statistics.median(times)
-        first_added = statistics.median(firsts[target.name]) - first
-        figures = (middle * 1e3, (middle - base) * 1e3, times[int(0.99 * len(times))] * 1e3, first_added * 1e3)
-        cells = [*(f"{figure:.2f}" for figure in figures), f"{statistics.median(rates[target.name]):.0f}"]
+        figures = (middle * 1e3, (middle - base) * 1e3, times[int(0.99 * len(times))] * 1e3)
+        seconds = firsts[target.name]
+        added = f"{(statistics.median(seconds) - first) * 1e3:.2f}" if seconds else "no stream"
+        cells = [*(f"{figure:.2f}" for figure in figures), added, f"{statistics.median(rates[target.name]):.0f}"]
         print(f"{target.name:16} " + "  ".join(cell.rjust(len(head)) for cell, head in zip(cells, heads, strict=True)))
+
+
+async def _warm_up(session: aiohttp.ClientSession, target: Target, draw: Callable[[], str]) -> bool:
+    """Send some requests. Return whether the target can stream."""
+    for _ in range(20):
+        await target.ask(session, draw())
+    try:
+        return bool([text async for _, text in target.stream(session, "one two")])
+    except RuntimeError as error:
+        print(error)
+        return False
 
 
 async def _measure_rate(session: aiohttp.ClientSession, target: Target, draw: Callable[[], str], seconds: float) -> float:

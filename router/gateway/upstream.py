@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
@@ -127,6 +129,7 @@ class Upstream:
 
     def __init__(self, endpoints: Mapping[str, Endpoint]) -> None:
         self._endpoints, self._adapter = dict(endpoints), Adapter()
+        self._proxies = {name: _find_proxy(endpoint.url) for name, endpoint in endpoints.items()}
         self.observe: Callable[[SeenAttempt], None] | None = None
         self._session: aiohttp.ClientSession | None = None
 
@@ -231,6 +234,7 @@ class Upstream:
             headers=_make_headers(exchange, endpoint, stream=request.stream),
             timeout=aiohttp.ClientTimeout(total=None, connect=request.connect_timeout_s),
             allow_redirects=False,  # a redirect could carry the key to another host
+            proxy=self._proxies[request.endpoint],
         )
         if 200 <= response.status < 300:  # noqa: PLR2004 - HTTP's classes
             return response
@@ -248,7 +252,6 @@ class Upstream:
                 # The router limits what is in flight. A queue here would only hide it.
                 connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                trust_env=True,
             )
         return self._session
 
@@ -350,6 +353,12 @@ def _make_headers(exchange: Exchange, endpoint: Endpoint, *, stream: bool) -> di
         **endpoint.headers,
         **endpoint.key_headers(),
     }
+
+
+def _find_proxy(url: str) -> str | None:
+    """Return the proxy that the environment names for a URL. Read once: aiohttp would also read a file at every request."""
+    parts = urlsplit(url)
+    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
 
 
 def _choose_headers(response: aiohttp.ClientResponse) -> dict[str, str]:

@@ -48,12 +48,13 @@ def _assemble(router: Router, upstream: Upstream | None, config: Config | None) 
     live = Live(router, None if config is None else config.gateway.baseline)
     if upstream is not None:
         upstream.observe = metrics.add_attempt
+    providers = {profile.name: profile.provider for profile in router.profiles}
     gateway = Gateway(
         router,
         upstream,
         clients=clients,
         names=names,
         limits=GatewayConfig() if config is None else config.gateway,
-        observers=[metrics.add, live.add, Traces().add, *([] if log is None else [log.add])],
+        observers=[metrics.add, live.add, Traces(providers).add, *([] if log is None else [log.add])],
     )
     return make_app(gateway, metrics, live, log)

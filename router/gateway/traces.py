@@ -58,10 +58,13 @@ class Traces:
     """Makes one span for each request, and below it one for the decision and one for each attempt.
 
     No attribute is a text of a request.
+
+    Args:
+        providers: Who makes each model.
     """
 
-    def __init__(self) -> None:
-        self._tracer = trace.get_tracer("contextual-llm-router")
+    def __init__(self, providers: Mapping[str, str]) -> None:
+        self._tracer, self._providers = trace.get_tracer("contextual-llm-router"), dict(providers)
 
     def add(self, record: Record) -> None:
         """Make the spans of a request."""
@@ -109,6 +112,7 @@ class Traces:
             span,
             {
                 "gen_ai.operation.name": operation,
+                "gen_ai.provider.name": (self._providers.get(seen.model) or "unknown").lower(),
                 "gen_ai.request.model": seen.model,
                 "gen_ai.usage.input_tokens": seen.usage.input_tokens,
                 "gen_ai.usage.output_tokens": seen.usage.output_tokens,

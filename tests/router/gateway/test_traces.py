@@ -38,6 +38,7 @@ def test_a_request_has_spans_for_its_decision_and_its_attempts(start: Start, exp
     failed, answered = spans["chat gpt-4.1-mini"].attributes or {}, spans["chat gpt-5.5"].attributes or {}
     assert failed["error.type"] == "transient"
     assert (answered["gen_ai.operation.name"], answered["gen_ai.usage.output_tokens"]) == ("chat", 4)
+    assert answered["gen_ai.provider.name"] == "openai"
     assert (spans["route"].attributes or {})["router.task"] == "writing"
     in_order = [spans["route"], spans["chat gpt-4.1-mini"], spans["chat gpt-5.5"]]
     assert all(_end(earlier) <= _start(later) for earlier, later in pairwise(in_order))

@@ -64,6 +64,7 @@ def read_config(path: Path) -> Config:
             limits={name: limit for name, model in models.items() if (limit := _read_limit(path, name, model))},
             spend=None if file.spend is None else _convert_policy(path, "spend", file.spend, SpendCap),
         ),
+        calls=file.calls,
         gateway=file.gateway,
         aliases=file.aliases,
         keys=file.keys,

@@ -169,6 +169,7 @@ class Config:
         models: The models by name. Empty: all models of the folder.
         endpoints: By the name of a served model, `endpoint/model`.
         serving: How models are called, without an executor.
+        calls: The keys of `[calls]` that the file has. The others have the defaults of `CallPolicy`.
         gateway: The limits of the gateway.
         aliases: More names that clients may ask for: each stands for another name, or for some models to choose from.
         keys: The clients of the gateway by name. Empty: it asks for no key.
@@ -184,6 +185,7 @@ class Config:
     models: Mapping[str, ModelConfig]
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
     serving: Serving
+    calls: Mapping[str, Any] = field(default_factory=dict)
     gateway: GatewayConfig = GatewayConfig()  # noqa: RUF009 - a frozen value
     aliases: Mapping[str, str | list[str]] = field(default_factory=dict)
     keys: Mapping[str, KeyConfig] = field(default_factory=dict)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from starlette.applications import Starlette
 
 from router.config.make import make_router
 from router.config.schema import Config, GatewayConfig
 from router.core import Router
 from router.errors import ConfigError, InputError
+from router.execution.policy import CallPolicy
 from router.gateway.app import make_app
 from router.gateway.clients import Clients
 from router.gateway.gateway import Gateway
@@ -17,6 +20,9 @@ from router.gateway.metrics import Metrics
 from router.gateway.names import Names
 from router.gateway.traces import Traces
 from router.gateway.upstream import Upstream
+
+# Agents let models think for minutes, and cannot ask again as cheaply as a script. The file may say otherwise.
+_PATIENCE = {"deadline_s": 600.0, "first_token_s": 120.0, "chunk_s": 60.0, "answer_s": 300.0}
 
 
 def make_gateway(config: Config | None) -> Starlette:
@@ -31,6 +37,8 @@ def make_gateway(config: Config | None) -> Starlette:
     """
     if config is None:
         return _assemble(Router.load(), None, None)
+    policy = CallPolicy(**{**_PATIENCE, **config.calls})
+    config = replace(config, serving=replace(config.serving, calls=policy))
     upstream = Upstream(config.endpoints) if config.endpoints else None
     router = make_router(Router, config, connect=lambda endpoints: upstream or Upstream(endpoints))
     try:

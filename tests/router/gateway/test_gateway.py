@@ -294,3 +294,10 @@ def is_up(url: str) -> bool:
         return httpx.get(f"{url}/health").status_code == 200
     except httpx.TransportError:
         return False
+
+
+def test_the_file_sets_how_long_an_answer_may_take(start: Start) -> None:
+    gateway = start("[calls]\ndeadline_s = 1.0\n")
+    answer = ask(gateway, "gemini-2.5-flash", stream=True)
+    assert answer.status_code == 200
+    assert "the deadline of 1 s passed" in answer.text.splitlines()[-2]

@@ -173,7 +173,8 @@ def read_latest(path: Path, n: int) -> list[dict[str, Any]]:
         records = (msgspec.json.decode(line) for line in reversed(latest))
         return [record for record in records if "status" in record][:n]
     except (OSError, sqlite3.Error, msgspec.DecodeError, TypeError) as error:
-        raise InputError(f"{path} cannot be read as a log of the gateway: {error}; name the file of [log]") from error
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path} cannot be read as a log of the gateway: {reason}; name the file of [log]") from error
 
 
 def _encode(line: dict[str, object]) -> bytes:

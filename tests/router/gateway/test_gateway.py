@@ -202,6 +202,17 @@ def test_the_log_holds_prompts_only_if_asked(start: Start, file: str, kept: str)
     assert (line.get("messages") == MESSAGES) == (kept == "prompts")
     assert ("secret garden" in json.dumps(line)) == (kept == "prompts")
     assert path.stat().st_mode & 0o077 == 0
+    listed = CliRunner().invoke(app, ["log", str(path)]).output.splitlines()
+    assert [line.split()[2:5] for line in listed[1:]] == [["writing", "gpt-5.5", "200"]]
+
+
+@pytest.mark.parametrize(("name", "content"), [("no.jsonl", None), ("bad.jsonl", "hello"), ("bad.db", "hello")])
+def test_other_files_are_no_logs(tmp_path: Path, name: str, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    error = CliRunner().invoke(app, ["log", str(tmp_path / name)]).exception
+    assert "cannot be read as a log of the gateway" in str(error)
+    assert str(error).count(name) == 1
 
 
 def test_full_logs_are_rotated(start: Start) -> None:

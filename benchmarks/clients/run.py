@@ -14,6 +14,7 @@ import asyncio
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -124,7 +125,8 @@ CLIENTS = (
             ),
             *("--no-show-model-warnings", "--analytics-disable", "--no-fancy-input"),
         ),
-        env={"OPENAI_API_BASE": "{url}/v1"},
+        # It would look for prices on the internet.
+        env={"OPENAI_API_BASE": "{url}/v1", "LITELLM_LOCAL_MODEL_COST_MAP": "True"},
         needs_tool=False,
     ),
 )
@@ -177,7 +179,10 @@ class _Gateway:
         )
 
     def __enter__(self) -> str:
-        port, self._log = "8155", self._file.with_suffix(".log").open("w")
+        # A free port: on a fixed one, a gateway that an earlier run has left would answer.
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = str(free.getsockname()[1])
+        self._log = self._file.with_suffix(".log").open("w")
         command = [str(Path(sys.executable).with_name("llm-router")), "serve", str(self._file), "--port", port]
         self._process = subprocess.Popen(command, env={**os.environ, "CLIENT_KEY": KEY}, stdout=self._log, stderr=self._log)
         url = f"http://127.0.0.1:{port}"

@@ -12,6 +12,8 @@ from router.config.make import Unconnected, make_router
 from router.config.read import read_config
 from router.config.schema import Config
 from router.core import Router
+from router.errors import ConfigError, InputError
+from router.gateway.names import make_names
 from router.types import ModelProfile
 
 
@@ -26,6 +28,10 @@ def check_config(file: Path) -> None:
     """Make the router that FILE, TOML or YAML, describes. Print its models, endpoints and limits. Nothing is called."""
     config = read_config(file)
     router = make_router(Router, config, connect=Unconnected)
+    try:
+        make_names(router, config)
+    except InputError as error:
+        raise ConfigError(f"{config.path}: {error}") from error
     click.echo("\n".join(_describe(router.profiles, config)))
 
 

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 
+from router.calls import Messages
 from router.errors import CallError
 from router.execution.error_body import read_error_body
 from router.execution.failure_rules import CLASS_OF_STATUS, Rule, load_rules
@@ -63,6 +64,13 @@ def failure_in_response(
     """
     retry_after_s = read_retry_after(headers, wall_clock)
     return _make_failure("HTTP", status=status, body=body, sent=sent, retry_after_s=retry_after_s)
+
+
+def list_texts(messages: Messages) -> list[str]:
+    """Return the texts of messages, which a server may repeat in an error."""
+    contents = [message.get("content") for message in messages]
+    parts = [part.get("text") for content in contents if isinstance(content, list) for part in content]
+    return [text for text in (*contents, *parts) if isinstance(text, str)]
 
 
 def failure_in(body: object) -> CallError:

@@ -13,13 +13,13 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from router.calls import CallRequest, Chunk, Messages, Reply
+from router.calls import CallRequest, Chunk, Reply
 from router.errors import CallError, InputError, RouterError
 from router.execution.adaptation import Adapter
 from router.execution.answers import read_chunk, read_reply
 from router.execution.conversion import make_single_chunk
 from router.execution.endpoint import Endpoint
-from router.execution.failures import failure_of
+from router.execution.failures import failure_of, list_texts
 from router.execution.portal import Portal
 from router.execution.stream_end import StreamEnd
 
@@ -275,14 +275,7 @@ def _translate(error: Exception, request: CallRequest, within_s: float) -> Route
     # After the decoding errors, which are ValueErrors too.
     if isinstance(error, ValueError | TypeError):
         return InputError(_describe_unsendable(request))
-    return failure_of(error, sent=_list_texts(request.messages))
-
-
-def _list_texts(messages: Messages) -> list[str]:
-    """Return the texts of messages, which a server may repeat in an error."""
-    contents = [message.get("content") for message in messages]
-    parts = [part.get("text") for content in contents if isinstance(content, list) for part in content]
-    return [text for text in (*contents, *parts) if isinstance(text, str)]
+    return failure_of(error, sent=list_texts(request.messages))
 
 
 def _describe_unsendable(request: CallRequest) -> str:

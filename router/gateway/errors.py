@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -77,16 +76,14 @@ _STATUS_OF_FAILURE = {
 }
 
 
-def describe_error(error: RouterError, *, now: float | None = None) -> Refusal:
+def describe_error(error: RouterError, *, now: float) -> Refusal:
     """Return what a client gets for an error.
 
     Args:
         error: The error. Its message contains no prompt and no key.
-        now: Time by the clock of the router, for the moment when a model can be called again. None: now.
+        now: Time by the clock of the router, from which the wait for a model counts.
     """
-    status, code = next(
-        ((status, code) for kind, status, code in _STATUS if isinstance(error, kind)), (502, "upstream_error")
-    )
+    status, code = next((status, code) for kind, status, code in _STATUS if isinstance(error, kind))
     headers = {}
     failure = error.failure if isinstance(error, AllAttemptsFailedError) else None
     if failure is not None:
@@ -94,8 +91,7 @@ def describe_error(error: RouterError, *, now: float | None = None) -> Refusal:
         if failure.retry_after_s is not None:
             headers["retry-after"] = f"{failure.retry_after_s:.0f}"
     if isinstance(error, NoModelAvailableError) and error.retry_at is not None:
-        wait_s = error.retry_at - (time.monotonic() if now is None else now)
-        headers["retry-after"] = f"{max(1.0, wait_s):.0f}"
+        headers["retry-after"] = f"{max(1.0, error.retry_at - now):.0f}"
     return Refusal(status=status, code=code, message=str(error), headers=headers)
 
 

@@ -17,7 +17,7 @@ from router.gateway.gateway import Gateway
 from router.gateway.live import Live
 from router.gateway.log import open_log
 from router.gateway.metrics import Metrics
-from router.gateway.names import Names
+from router.gateway.names import make_names
 from router.gateway.traces import Traces
 from router.gateway.upstream import Upstream
 
@@ -49,8 +49,7 @@ def make_gateway(config: Config | None) -> Starlette:
 
 def _assemble(router: Router, upstream: Upstream | None, config: Config | None) -> Starlette:
     clients = Clients({} if config is None else config.keys)
-    models = [profile.name for profile in router.profiles if profile.name not in router.fleet.unserved]
-    names = Names(list(router.presets), models, router.fleet.serving.fallbacks, {} if config is None else config.aliases)
+    names = make_names(router, config)
     metrics = Metrics(router, clients)
     log = None if config is None or config.log is None else open_log(config.path.parent / config.log.file, config.log)
     live = Live(router, None if config is None else config.gateway.baseline)

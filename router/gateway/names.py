@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from router.errors import InputError
 from router.options import RouteOptions
+
+if TYPE_CHECKING:
+    from router.config.schema import Config
+    from router.core import Router
 
 AUTO = "auto"
 _LONGEST_NAME = 80
@@ -89,6 +94,20 @@ class Names:
                 )
             found = replace(found, allowed=tuple(sorted(kept)))
         return Choice(options=found, fallbacks=_keep(choice.fallbacks, client_models))
+
+
+def make_names(router: Router, config: Config | None) -> Names:
+    """Return the names of a router with the aliases of a configuration.
+
+    Raises:
+        InputError: If an alias or the baseline names something unknown.
+    """
+    known = [profile.name for profile in router.profiles]
+    baseline = None if config is None else config.gateway.baseline
+    if baseline is not None and baseline not in known:
+        raise InputError(f"gateway.baseline must be one of {', '.join(known)}, got {baseline!r}")
+    served = [name for name in known if name not in router.fleet.unserved]
+    return Names(list(router.presets), served, router.fleet.serving.fallbacks, {} if config is None else config.aliases)
 
 
 class UnknownModelError(InputError):

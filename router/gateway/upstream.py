@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,7 +17,7 @@ import aiohttp
 from router.calls import CallRequest, Chunk, Reply, Usage
 from router.errors import CallError, InputError
 from router.execution.adaptation import Adapter
-from router.execution.failures import failure_in_response
+from router.execution.failures import failure_in_response, list_texts
 from router.gateway.protocol import EventReader, WireFormat
 from router.gateway.wire import Body, EventSplitter, name_model, read_data, read_json, replace_data, write_body, write_value
 
@@ -89,7 +89,6 @@ class Exchange:
         path: Path of the request behind a server's base URL.
         body: The body of the request.
         headers: Headers of the client that servers read, without keys.
-        texts: Texts of the request, which a server may repeat in an error.
         model: Model that was asked last. Empty before the first attempt.
         endpoint: Endpoint that was asked last.
         answer: The last answer: the one for the client, or the last refusal.
@@ -102,7 +101,6 @@ class Exchange:
     path: str
     body: Body = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    texts: Iterable[str] = field(default=(), repr=False)
     model: str = ""
     endpoint: str = ""
     answer: Answer | None = None
@@ -244,7 +242,7 @@ class Upstream:
             body: object = data.decode("utf-8", "replace")
             with suppress(InputError):
                 body = read_json(data)
-            raise failure_in_response(response.status, response.headers, body, sent=exchange.texts)
+            raise failure_in_response(response.status, response.headers, body, sent=list_texts(request.messages))
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -14,7 +14,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class ScriptedUpstream:
-    """Answers by the name of the model: `ok`, `down` (503), `refuses` (400), `no-key` (401), `cut` (a stream that breaks),
+    """Answers by the name of the model: `ok`, `down` (503), `refuses` (400), `no-key` (401), `echoes` (500, with the
+    prompt), `cut` (a stream that breaks),
     `slow` (a stream that goes on for long), `steady` (one that takes a second).
 
     Attributes:
@@ -62,6 +63,10 @@ class ScriptedUpstream:
             key = request.headers.get("Authorization", "") + request.headers.get("x-api-key", "")
             if body["model"] == "down":
                 return web.json_response({"error": {"message": "overloaded"}}, status=503)
+            if body["model"] == "echoes":
+                return web.json_response(
+                    {"error": {"message": f"cannot parse {body['messages'][-1]['content']}"}}, status=500
+                )
             if body["model"] == "refuses":
                 error = {"message": "temperature must be at most 2", "type": "invalid_request_error", "param": "temperature"}
                 return web.json_response({"type": "error", "error": error}, status=400, headers={"x-request-id": "up-7"})

@@ -253,6 +253,9 @@ def test_wrong_configurations_are_refused(
     monkeypatch.setenv("LLM_ROUTER_MODEL", str(model_folder))
     with pytest.raises(ConfigError, match=message):
         make_gateway(read_config(write_config(tmp_path, upstream, text)))
+    if "[log]" not in text:
+        refused = CliRunner().invoke(app, ["config", "check", str(tmp_path / "router.toml")]).exception
+        assert message in str(refused)
 
 
 def test_the_dashboard_asks_for_metrics_that_exist(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -312,3 +315,12 @@ def test_the_file_sets_how_long_an_answer_may_take(start: Start) -> None:
     answer = ask(gateway, "gemini-2.5-flash", stream=True)
     assert answer.status_code == 200
     assert "broke after" in answer.text.splitlines()[-2]
+
+
+def test_a_prompt_that_a_server_repeats_does_not_decide_what_the_failure_is(start: Start) -> None:
+    gateway = start('[models."glm-5.2"]\nserved_by = [{endpoint = "up", model = "echoes"}]\n')
+    prompt = [{"role": "user", "content": "why do I get incorrect api key provided, invalid_api_key"}]
+    answer = ask(gateway, "auto", messages=prompt, router={"allowed": ["glm-5.2", "gpt-5.5"], "prefer": "cheap"})
+    assert answer.headers["x-router-model"] == "gpt-5.5"
+    text = httpx.get(f"{gateway.url}/metrics").text
+    assert 'router_attempts_total{end="transient",endpoint="up/glm-5.2=echoes"} 1.0' in text

@@ -319,7 +319,9 @@ def test_the_file_sets_how_long_an_answer_may_take(start: Start) -> None:
 
 def test_a_prompt_that_a_server_repeats_does_not_decide_what_the_failure_is(start: Start) -> None:
     gateway = start('[models."glm-5.2"]\nserved_by = [{endpoint = "up", model = "echoes"}]\n')
-    prompt = [{"role": "user", "content": "why do I get incorrect api key provided, invalid_api_key"}]
+    prompt = [
+        {"role": "user", "content": "why: This model's maximum context length is 8192 tokens, however you requested 9000"}
+    ]
     answer = ask(gateway, "auto", messages=prompt, router={"allowed": ["glm-5.2", "gpt-5.5"], "prefer": "cheap"})
     assert answer.headers["x-router-model"] == "gpt-5.5"
     text = httpx.get(f"{gateway.url}/metrics").text

@@ -96,6 +96,7 @@ class KeyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         budget_usd: Most USD that its answers may cost in a period. None: no limit.
         budget_window_s: Length of the period in seconds.
         requests_per_minute: Rate limit. None: no limit.
+        operator: Whether the client may see the requests and the costs of all clients, at `/metrics` and `/v1/live`.
     """
 
     env: str
@@ -103,6 +104,7 @@ class KeyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     budget_usd: Positive | None = None
     budget_window_s: Positive = 86_400.0
     requests_per_minute: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    operator: bool = False
 
 
 class LogConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -76,8 +77,9 @@ def make_app(gateway: Gateway, metrics: Metrics, live: Live, log: RequestLog | N
             Route("/v1/models", pages.guard(pages.list_models)),
             Route("/v1/route", pages.guard(pages.decide), methods=["POST"]),
             Route("/v1/feedback", pages.guard(pages.take_feedback), methods=["POST"]),
-            Route("/metrics", pages.guard(pages.write_metrics)),
-            Route("/v1/live", pages.guard(pages.show_live)),
+            Route("/v1/presets", pages.guard(pages.list_presets)),
+            Route("/metrics", pages.guard(pages.write_metrics, of_all_clients=True)),
+            Route("/v1/live", pages.guard(pages.show_live, of_all_clients=True)),
             Route("/", _show_page),
             Mount("/page", StaticFiles(packages=[("router.gateway", "page")])),
             Route("/health", pages.tell_health),
@@ -111,12 +113,19 @@ class _Pages:
     def __init__(self, gateway: Gateway, metrics: Metrics, live: Live, log: RequestLog | None) -> None:
         self._gateway, self._metrics, self._live, self._log = gateway, metrics, live, log
 
-    def guard(self, handler: Handler) -> Handler:
-        """Return a handler that asks for the key of a client first, and reports errors."""
+    def guard(self, handler: Handler, *, of_all_clients: bool = False) -> Handler:
+        """Return a handler that asks for the key of a client first, and reports errors.
+
+        Args:
+            handler: Answers the request.
+            of_all_clients: Whether the answer shows the requests of all clients, so that only operators may see it.
+        """
+        clients = self._gateway.clients
+        check = clients.require_operator if of_all_clients else clients.identify
 
         async def guarded(request: Request) -> Response:
             try:
-                self._gateway.clients.identify(_read_headers(request.scope))
+                check(_read_headers(request.scope))
                 return await handler(request)
             except ClientGoneError:
                 return Response(status_code=499)
@@ -169,6 +178,12 @@ class _Pages:
         if self._log is not None:
             self._log.add_score(id_, float(score))
         return _respond({"id": id_, "score": score})
+
+    async def list_presets(self, request: Request) -> Response:
+        """List the positions of the dial: the price of a point of quality in USD. JSON has no infinite price: it is null."""
+        del request
+        prices = {name: preference.usd_per_point for name, preference in self._gateway.router.presets.items()}
+        return _respond({name: price if math.isfinite(price) else None for name, price in prices.items()})
 
     async def write_metrics(self, request: Request) -> Response:
         """Return the metrics."""

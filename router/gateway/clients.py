@@ -20,6 +20,10 @@ class NotAllowedError(RouterError):
     """A request has no key of a client, or a wrong one."""
 
 
+class NotOperatorError(RouterError):
+    """A client asks for the requests of all clients and is no operator."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
     """Somebody who may send requests.
@@ -27,10 +31,13 @@ class Client:
     Attributes:
         name: Name of the client. Empty if no key is needed.
         models: Models that the client may use. Empty: all.
+        operator: Whether the client may see the requests of all clients.
+        spend: Its budget. None: no limit.
     """
 
     name: str = ""
     models: tuple[str, ...] = ()
+    operator: bool = True
     spend: SpendTracker | None = field(default=None, repr=False)
 
 
@@ -53,6 +60,7 @@ class Clients:
             name: Client(
                 name=name,
                 models=tuple(key.models),
+                operator=key.operator,
                 spend=None
                 if key.budget_usd is None
                 else SpendTracker(SpendCap(usd=key.budget_usd, window_s=key.budget_window_s)),
@@ -93,6 +101,23 @@ class Clients:
             )
         return found
 
+    def require_operator(self, headers: Mapping[str, str]) -> None:
+        """Accept the key of a client that may see the requests of all clients.
+
+        Args:
+            headers: The headers by their lower-case names.
+
+        Raises:
+            NotAllowedError: If there is no key of a client.
+            NotOperatorError: If it is the key of another client.
+        """
+        client = self.identify(headers)
+        if not client.operator:
+            raise NotOperatorError(
+                f"this shows the requests of all clients, and the client {client.name!r} is no operator; set "
+                f"operator = true in [keys.{client.name}], or use the key of an operator"
+            )
+
     def admit(self, client: Client) -> None:
         """Count a request of a client.
 
@@ -106,6 +131,18 @@ class Clients:
             )
         if self._limiter is not None and not self._limiter.admit(client.name, tokens=0):
             raise BudgetExceededError(f"the client {client.name!r} has sent its requests of this minute; wait")
+
+    def reserve(self, client: Client, expected_usd: float) -> None:
+        """Reserve the expected cost of a request, so that many requests at once stay within the budget of the client.
+
+        Raises:
+            BudgetExceededError: If it does not fit.
+        """
+        if client.spend is not None and not client.spend.reserve(expected_usd):
+            raise BudgetExceededError(
+                f"{client.spend.remaining_usd():.3g} USD are left of the budget of the client {client.name!r}, but the request "
+                f"is expected to cost {expected_usd:.3g} USD; wait, or ask for a cheaper model"
+            )
 
     def remaining_usd(self) -> dict[str, float]:
         """Return the USD that each client with a budget may still spend."""

@@ -17,7 +17,7 @@ from router.errors import (
     RouterError,
     ServingError,
 )
-from router.gateway.clients import NotAllowedError
+from router.gateway.clients import NotAllowedError, NotOperatorError
 from router.gateway.names import ForbiddenModelError, UnknownModelError
 
 _log = logging.getLogger("contextual_llm_router")
@@ -56,6 +56,7 @@ class Refusal:
 _STATUS: tuple[tuple[type[RouterError], int, str], ...] = (
     (NotAllowedError, 401, "invalid_api_key"),
     (ForbiddenModelError, 403, "model_not_allowed"),
+    (NotOperatorError, 403, "operators_only"),
     (UnknownModelError, 404, "model_not_found"),
     (TooLargeError, 413, "request_too_large"),
     (TooSlowError, 408, "request_timeout"),

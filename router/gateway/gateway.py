@@ -89,6 +89,7 @@ class Gateway:
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer in its form
             await sender.refuse(hide_fault(error), now=self.router.fleet.now())
         finally:
+            self._settle_budget(visit)
             self._record(visit)
 
     async def read(self, headers: Mapping[str, str], receive: Receive) -> bytes:
@@ -171,6 +172,9 @@ class Gateway:
         planned = await asyncio.to_thread(self.router.caller.plan, request.messages, call, began_at=visit.began_at)
         visit.decided_s, visit.decision = time.perf_counter() - began, planned.decision
         visit.decided_at = self.router.fleet.now()
+        expected_usd = planned.decision.scores[planned.decision.model].cost_usd or 0.0
+        self.clients.reserve(visit.client, expected_usd)
+        visit.reserved_usd = expected_usd
         return planned
 
     def _find_place(self, visit: Visit) -> tuple[str] | None:
@@ -183,8 +187,20 @@ class Gateway:
         visit.completion = completion
         if visit.format.protocol == "responses" and visit.exchange is not None and visit.exchange.answer_id:
             _keep(self._places, visit.exchange.answer_id, completion.endpoint)
-        if visit.client.spend is not None and completion.cost_usd:
-            visit.client.spend.settle(0.0, completion.cost_usd)
+
+    def _settle_budget(self, visit: Visit) -> None:
+        """Replace the reserved cost by the actual one. If it is unknown, an answer costs what was expected."""
+        if visit.client.spend is None or visit.reserved_usd is None:
+            return
+        reserved_usd, completion = visit.reserved_usd, visit.completion
+        if completion is not None:
+            spent_usd = reserved_usd if completion.cost_usd is None else completion.cost_usd
+        else:
+            # Servers also charge for an answer that breaks off, or that the client does not wait for.
+            attempts = () if visit.exchange is None else visit.exchange.attempts
+            has_begun = any(seen.end == "cancelled" or seen.first_s is not None for seen in attempts)
+            spent_usd = reserved_usd if has_begun else 0.0
+        visit.client.spend.settle(reserved_usd, spent_usd)
 
     def _record(self, visit: Visit) -> None:
         """Tell the observers what became of a request."""

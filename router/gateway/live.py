@@ -41,7 +41,6 @@ class Live:
             running: Number of requests that are answered now.
         """
         health = self._router.fleet.live.snapshot().values()
-        prices = {name: preference.usd_per_point for name, preference in self._router.presets.items()}
         return {
             "requests": self._requests,
             "running": running,
@@ -50,8 +49,6 @@ class Live:
             "baseline": self._baseline,
             "baseline_usd": None if self._baseline is None else self._baseline_usd,
             "compared_usd": self._compared_usd,
-            # JSON has no infinite number: a point that is worth any price has none.
-            "presets": {name: price if price < float("inf") else None for name, price in prices.items()},
             "endpoints": [
                 {
                     "name": endpoint.name,

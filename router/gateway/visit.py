@@ -33,6 +33,7 @@ class Visit:
         request: What the router reads of it.
         decision: The decision. None before it is made.
         decided_s: Seconds that the decision took.
+        reserved_usd: Expected cost that is reserved in the budget of the client. None before it is.
         decided_at: When it was made, by the clock of the router.
         exchange: What is sent and what comes back.
         completion: The answer. None if there is none.
@@ -50,6 +51,7 @@ class Visit:
     request: Request | None = None
     decision: RoutingDecision | None = None
     decided_s: float = 0.0
+    reserved_usd: float | None = None
     decided_at: float = 0.0
     exchange: Exchange | None = None
     completion: Completion | None = None

@@ -161,7 +161,6 @@ function addTurn() {
 
 async function showLive() {
   const live = await call("/v1/live");
-  setPresets(live.presets);
   const saved = live.baseline_usd === null ? [] : [[`saved against ${live.baseline}`, `${number(live.baseline_usd - live.compared_usd)} USD`]];
   const totals = [["requests", live.requests], ["running", live.running], ["failed", live.failed], ["cost", `${number(live.cost_usd)} USD`], ...saved];
   $("totals").replaceChildren(...totals.map(([name, value]) => {
@@ -180,9 +179,9 @@ async function showLive() {
   ]));
 }
 
-function setPresets(found) {
+async function loadPresets() {
   if (presets) return;
-  presets = found;
+  presets = await call("/v1/presets");
   $("dial-marks").replaceChildren(...Object.entries(presets).map(([name, price]) => element("option", "", { value: positionOf(price), label: name })));
   $("dial").value = positionOf(presets.balanced);
 }
@@ -228,7 +227,8 @@ $("key-form").addEventListener("submit", (event) => {
   key = $("key").value;
   sessionStorage.setItem("key", key);
   $("key-form").hidden = true;
-  showLive().then(decide).catch((error) => { $("status").textContent = error.message; });
+  loadPresets().then(decide).catch((error) => { $("status").textContent = error.message; });
+  repeatLive();
 });
 document.addEventListener("visibilitychange", repeatLive);
-showLive().catch((error) => { $("status").textContent = error.message; });
+loadPresets().catch((error) => { $("status").textContent = error.message; });

@@ -30,10 +30,11 @@ KEYS = """
 [keys.anna]
 env = "ANNA"
 models = ["gpt-5.5"]
+operator = true
+budget_usd = 5.0
 [keys.bert]
 env = "BERT"
 requests_per_minute = 1
-budget_usd = 0.0001
 """
 ANNA, BERT = "anna-key-0123456789", "bert-key-0123456789"
 
@@ -113,6 +114,42 @@ def test_clients_need_their_keys_and_stay_within_their_limits(
     assert (limited.status_code, limited.json()["error"]["code"]) == (429, "budget_exceeded")
     assert ANNA not in str(upstream.seen)
     assert BERT not in str(upstream.seen)
+    for path in ("/metrics", "/v1/live"):
+        assert httpx.get(f"{gateway.url}{path}", headers=anna).status_code == 200
+        refused = httpx.get(f"{gateway.url}{path}", headers=bert)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "operators_only")
+    assert httpx.get(f"{gateway.url}/v1/presets", headers=bert).json().keys() == {"quality", "balanced", "cheap", "fast"}
+
+
+def read_budget(gateway: RunningGateway, headers: dict[str, str]) -> float:
+    lines = httpx.get(f"{gateway.url}/metrics", headers=headers).text.splitlines()
+    (line,) = [line for line in lines if line.startswith('router_budget_remaining_usd{client="anna"}')]
+    return float(line.split()[-1])
+
+
+def test_a_budget_counts_requests_that_run_and_those_that_a_client_leaves(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANNA", ANNA)
+    headers = {"Authorization": f"Bearer {ANNA}"}
+    gateway = start('[keys.anna]\nenv = "ANNA"\nbudget_usd = 0.003\noperator = true\n')
+    body = {"model": "gemini-2.5-flash", "messages": MESSAGES, "stream": True}
+    with httpx.stream(
+        "POST", f"{gateway.url}/v1/chat/completions", json=body, headers=headers | {"x-router-debug": "1"}, timeout=60
+    ) as response:
+        expected = float(response.headers["x-router-expected-cost-usd"])
+        assert 0.001 < expected < 0.003
+        assert next(response.iter_bytes())
+        assert read_budget(gateway, headers) == pytest.approx(0.003 - expected, rel=0.01)
+        refused = ask(gateway, "gpt-5.5", headers)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "budget_exceeded")
+        assert "USD are left of the budget of the client 'anna'" in refused.json()["error"]["message"]
+    wait_for(lambda: httpx.get(f"{gateway.url}/v1/live", headers=headers).json()["running"] == 0)
+    assert read_budget(gateway, headers) == pytest.approx(0.003 - expected, rel=0.01)
+    # A server that is down costs nothing, and an answer costs what its tokens do.
+    assert ask(gateway, "gpt-4.1-mini", headers).status_code in (502, 503)
+    assert read_budget(gateway, headers) == pytest.approx(0.003 - expected, rel=0.01)
+
 
 
 @pytest.mark.parametrize(

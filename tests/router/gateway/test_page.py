@@ -31,7 +31,7 @@ def page(browser: Browser) -> Iterator[Page]:
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on(
         "console",
-        lambda message: faults.append(message.text) if message.type == "error" and "401" not in message.text else None,
+        lambda message: faults.append(message.text) if message.type == "error" and "status of 40" not in message.text else None,
     )
     yield page
     page.close()
@@ -57,7 +57,7 @@ def test_a_prompt_shows_its_task_and_the_dial_reorders_the_models(page: Page, sh
 
 
 def test_the_page_ranks_as_the_router_does(page: Page, shared: RunningGateway) -> None:
-    with page.expect_response("**/v1/live"):
+    with page.expect_response("**/v1/presets"):
         page.goto(shared.url)
     with page.expect_response("**/v1/route") as answer:
         page.get_by_label("Prompt", exact=True).fill(PROMPT)
@@ -96,6 +96,16 @@ def test_the_page_asks_for_a_key_if_it_needs_one(page: Page, start: Start, monke
     page.get_by_role("button", name="Use it").click()
     page.get_by_label("Prompt", exact=True).fill(PROMPT)
     expect(page.locator("#chosen")).to_contain_text("gpt-5.5 for coding")
+
+
+def test_only_an_operator_sees_the_requests_of_all(page: Page, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANNA", ANNA)
+    monkeypatch.setenv("BERT", BERT)
+    page.goto(start(KEYS).url)
+    page.get_by_label("Key of a client").fill(BERT)
+    page.get_by_role("button", name="Use it").click()
+    page.get_by_role("tab", name="Live").click()
+    expect(page.locator("#status")).to_contain_text("the client 'bert' is no operator")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -140,8 +140,8 @@ class Clients:
         """
         if client.spend is not None and not client.spend.reserve(expected_usd):
             raise BudgetExceededError(
-                f"{client.spend.remaining_usd():.3g} USD are left of the budget of the client {client.name!r}, but the request "
-                f"is expected to cost {expected_usd:.3g} USD; wait, or ask for a cheaper model"
+                f"{client.spend.remaining_usd():.3g} USD are left of the budget of the client {client.name!r}, but the "
+                f"request is expected to cost {expected_usd:.3g} USD; wait, or ask for a cheaper model"
             )
 
     def remaining_usd(self) -> dict[str, float]:

@@ -151,7 +151,6 @@ def test_a_budget_counts_requests_that_run_and_those_that_a_client_leaves(
     assert read_budget(gateway, headers) == pytest.approx(0.003 - expected, rel=0.01)
 
 
-
 @pytest.mark.parametrize(
     ("value", "message"), [("short", "at least 16 characters"), (None, "at least 16 characters"), (ANNA, "the same key")]
 )

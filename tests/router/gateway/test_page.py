@@ -31,7 +31,7 @@ def page(browser: Browser) -> Iterator[Page]:
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on(
         "console",
-        lambda message: faults.append(message.text) if message.type == "error" and "status of 40" not in message.text else None,
+        lambda message: faults.append(message.text) if message.type == "error" and "of 40" not in message.text else None,
     )
     yield page
     page.close()

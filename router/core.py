@@ -21,7 +21,7 @@ from router.score.feedback import Learner
 from router.score.parameters import DEFAULT_PARAMETERS, ScoringParameters
 from router.serving.fleet import Fleet
 from router.serving.serving import Serving
-from router.types import ModelProfile, Preference, Strategy, TaskPrediction
+from router.types import ModelProfile, Preference, Strategy, TaskPrediction, TierChoice
 
 if TYPE_CHECKING:
     from router.calls import Completion
@@ -241,7 +241,7 @@ class Router:
         decisions = self._decider.decide([parse_prompt(prompt) for prompt in prompts], self._merge(options))
         return Batch.of(decisions) if budget_usd is None else spend(decisions, budget_usd)
 
-    def predict(self, prompt: Prompt, *, tier: Literal["auto", "full"] | None = None) -> TaskPrediction:
+    def predict(self, prompt: Prompt, *, tier: TierChoice | None = None) -> TaskPrediction:
         """Return the task of a prompt without choosing a model.
 
         Args:

@@ -26,7 +26,16 @@ from router.score.reasons import (
 )
 from router.score.scoring import ProfileTable
 from router.strategies import FOCUS_AREAS, make_strategy
-from router.types import ModelProfile, ModelScore, Preference, RoutingContext, Strategy, TaskPrediction, WireProtocol
+from router.types import (
+    ModelProfile,
+    ModelScore,
+    Preference,
+    RoutingContext,
+    Strategy,
+    TaskPrediction,
+    TierChoice,
+    WireProtocol,
+)
 
 if TYPE_CHECKING:
     from router.classify.classifier import TaskClassifier
@@ -142,10 +151,24 @@ class Decider:
             NoCandidateError: If every model is excluded for a prompt.
         """
         preference = options.find_preference(self._parameters.presets, self._parameters.risk)
-        classified = self._predictor.classify_many([prompt.turns for prompt in prompts], tier=options.tier or "auto")
-        pairs = zip(prompts, classified, strict=True)
         silent = {} if protocol is None else self._fleet.find_silent(protocol, endpoints)
+        tier = self._choose_tier(options, silent)
+        classified = self._predictor.classify_many([prompt.turns for prompt in prompts], tier=tier)
+        pairs = zip(prompts, classified, strict=True)
         return [self._decide(prompt, found, options, preference, silent) for prompt, found in pairs]
+
+    def _choose_tier(self, options: RouteOptions, silent: Mapping[str, str]) -> TierChoice:
+        """Return the tier that reads the prompts. If one model is left, the task changes nothing, so the first one does."""
+        if options.tier in ("first", "full"):
+            return options.tier
+        models, _ = self._models
+        excluded = self._find_excluded(options, silent)
+        return "first" if len(models) - len(excluded) == 1 else "auto"
+
+    def _find_excluded(self, options: RouteOptions, silent: Mapping[str, str]) -> dict[str, str]:
+        """Return the models that no prompt can get, with the reasons."""
+        models, _ = self._models
+        return self._fleet.unserved | dict(silent) | _exclude_not_allowed(models, options.allowed)
 
     def _decide(
         self,
@@ -198,7 +221,7 @@ class Decider:
     ) -> tuple[dict[str, ModelScore], dict[str, str]]:
         """Return the scores of the candidates, and the other models with the reason why each is excluded."""
         models, table = self._models
-        excluded = self._fleet.unserved | dict(silent) | _exclude_not_allowed(models, options.allowed)
+        excluded = self._find_excluded(options, silent)
         windows = self._fleet.context_limits()
         # An endpoint knows its own window better than the model's profile does.
         rest = {

@@ -56,8 +56,8 @@ class RouteOptions:
             `audio`, `video` or `file`.
         focus: Only this task, or the tasks of this area (creative, technical, informative, language, ethical), count.
         key: A user or a session, for the strategies that keep a key on one model.
-        tier: `auto`: the first tier of the classifier answers if it is sure. `full`: the full classifier reads every
-            prompt. None: the router's default, or else `auto`.
+        tier: `auto`: the first tier of the classifier answers if it is sure, or if only one model can be chosen. `first`: it
+            answers every prompt. `full`: the full classifier reads every prompt. None: the router's default, or else `auto`.
 
     Raises:
         InputError: If a value has the wrong type or is out of range, or two dials are set.

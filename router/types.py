@@ -23,7 +23,7 @@ Tier = Literal["first", "full"]
 # The requests that a server takes: OpenAI's chat completions, OpenAI's responses, Anthropic's messages.
 WireProtocol = Literal["chat", "responses", "messages"]
 
-TierChoice = Literal["auto", "full"]
+TierChoice = Literal["auto", "first", "full"]
 # Why a call failed. `router.health` and `router.execution.plan` say what follows from each class.
 FailureClass = Literal["transient", "rate_limit", "auth", "unable", "request", "rejected", "cancelled"]
 

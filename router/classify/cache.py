@@ -37,7 +37,7 @@ class CachedPredictor:
 
         Args:
             turns: The user's turns, newest first.
-            tier: `full` skips the first tier.
+            tier: The tier that answers.
         """
         if not self._size:
             return self.predictor.classify(turns[0], turns[1:], tier=tier)
@@ -62,7 +62,7 @@ class CachedPredictor:
 
         Args:
             prompts: The user's turns of each prompt, newest first.
-            tier: `full` skips the first tier.
+            tier: The tier that answers.
         """
         from concurrent.futures import ThreadPoolExecutor
 

@@ -95,7 +95,7 @@ class TaskPredictor:
         Args:
             text: The turn.
             earlier: The user's turns before it, newest first.
-            tier: `full` skips the first tier.
+            tier: The tier that answers. `auto`: the first one if it is sure.
         """
         turns = self._classify_back((text, *earlier)[:_MAX_TURNS], tier)
         # Share of the result that reaches each turn, and the share that is left before the oldest.
@@ -143,10 +143,11 @@ class TaskPredictor:
 
         Args:
             text: The turn.
-            tier: `full` skips the first tier.
+            tier: The tier that answers. `auto`: the first one if it is sure.
             follows: Whether there is a turn before it.
         """
-        turn = self._ask_classifier(text, "full" if follows and len(text.split()) <= _FULL_TIER_WORDS else tier)
+        is_short_answer = follows and len(text.split()) <= _FULL_TIER_WORDS
+        turn = self._ask_classifier(text, "full" if tier == "auto" and is_short_answer else tier)
         sure = self._is_sure(self._confidence_in(turn))
         inherits = follows and not self._knows_follow_ups and (not sure or len(text.split()) <= _FOLLOW_UP_WORDS)
         rule = self._find_rule(text) if inherits or not sure else None
@@ -179,9 +180,9 @@ class TaskPredictor:
             return _Turn(own=np.zeros(len(self.labels)), continues=1.0)
         if classifier.first is None:
             return self._ask_full_tier(classifier, text)
-        if tier == "auto":
+        if tier != "full":
             turn = _to_turn(classifier.labels, classifier.first.probabilities(text), tier="first")
-            if self._is_final(classifier.first, turn):
+            if tier == "first" or self._is_final(classifier.first, turn):
                 return turn
         try:
             return self._ask_full_tier(classifier, text)

@@ -24,7 +24,7 @@ _OPTIONS = (
     click.option("--needs", metavar="NAME", multiple=True, help="A capability that it needs, such as vision. Repeatable."),
     click.option("--focus", metavar="NAME", help=f"Only these tasks count: {', '.join(FOCUS_AREAS)}, or a task."),
     click.option("--key", default="", help="A user or a session, for strategies that keep a key on one model."),
-    click.option("--tier", metavar="NAME", help="auto (default), or full: the full classifier reads every prompt."),
+    click.option("--tier", metavar="NAME", help="auto (default), first or full: the tier that reads the prompt."),
 )
 
 

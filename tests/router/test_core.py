@@ -467,6 +467,15 @@ def test_a_decision_says_which_tier_read_the_prompt() -> None:
     assert small().route("").prediction.tier is None
 
 
+def test_if_one_model_is_left_the_first_tier_decides() -> None:
+    router, unsure = tiered(), "prove that two is prime"
+    only = router.profiles[0].name
+    assert router.route(unsure).prediction.tier == "full"
+    assert router.route(unsure, allowed={only}).prediction.tier == "first"
+    assert router.route(unsure, allowed={only}, tier="full").prediction.tier == "full"
+    assert router.route(unsure, tier="first").prediction.tier == "first"
+
+
 def test_the_full_tier_can_be_asked_for_each_prompt_or_for_all() -> None:
     prompt = "write me a long poem"
     assert tiered().route(prompt, tier="full").prediction.tier == "full"
@@ -478,7 +487,7 @@ def test_the_full_tier_can_be_asked_for_each_prompt_or_for_all() -> None:
     assert [decision.prediction.tier for decision in thorough.route_many([prompt] * 5, tier="auto")] == ["first"] * 5
 
 
-@pytest.mark.parametrize("tier", ["first", "", 3])
+@pytest.mark.parametrize("tier", ["second", "", 3])
 def test_an_unknown_tier_is_refused(tier: object) -> None:
     for ask in (
         lambda: tiered(tier=tier),

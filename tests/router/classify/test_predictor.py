@@ -158,6 +158,12 @@ def test_a_caller_can_ask_for_the_full_tier() -> None:
     assert prediction.confidence == pytest.approx(0.8)
 
 
+def test_a_caller_can_ask_for_the_first_tier_even_if_it_is_unsure() -> None:
+    assert TIERED.predict("hm").tier == "full"
+    assert TIERED.predict("hm", tier="first").tier == "first"
+    assert TIERED.predict("hm", ["prove it"], tier="first").tier == "first"
+
+
 @pytest.mark.parametrize(("threshold", "tier"), [(0.8999, "first"), (0.9001, "full")])
 def test_at_the_threshold_the_answer_of_the_first_tier_is_used(threshold: float, tier: str) -> None:
     first = first_tier({"prove it": (0.05, 0.9, 0.05)}, threshold=threshold)

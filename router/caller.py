@@ -70,6 +70,7 @@ class Caller:
             needs=needs,
             tokens=prompt.tokens + _count_answer_tokens(request),
             fallbacks=options.fallbacks,
+            allowed=options.route.allowed,
             accept=options.accept,
             timeout_s=options.timeout_s,
             learn=self._learn,

@@ -95,8 +95,13 @@ class Adapter:
         options: Mapping[str, object],
         changes: list[str],
         send: Callable[[dict[str, object]], Awaitable[_T]],
+        *,
+        learn: bool = True,
     ) -> _T:
         """Send a request, and again if the server refuses a parameter that has another name or can be left out.
+
+        A change is remembered when a request with it has succeeded. So a server that repeats the words of one request in its
+        refusal does not change the requests after it.
 
         Args:
             place: Name of the endpoint, and the model.
@@ -104,22 +109,28 @@ class Adapter:
             options: The parameters of the request.
             changes: Receives a sentence for each change.
             send: Sends the parameters that it is given, and returns the answer.
+            learn: Whether the names are those of chat completions, which are known here. Others are only changed as the
+                endpoint declares.
 
         Raises:
             CallError: If the server refuses the request for another reason.
         """
-        left = _MOST_ADAPTATIONS
+        known = self._learned.get(place) if learn else None
+        adaptation, left = known or Adaptation.of(endpoint), _MOST_ADAPTATIONS if learn else 0
         while True:
-            adaptation = self._learned.get(place) or Adaptation.of(endpoint)
             adapted = adaptation.apply(options, changes)
             try:
-                return await send(adapted)
+                answer = await send(adapted)
             except CallError as failure:
-                learned = adaptation.learn(failure, adapted)
-                if learned is None or left == 0:
+                learned = adaptation.learn(failure, adapted) if left else None
+                if learned is None:
                     raise
-                # Another call may have learned the same meanwhile. The last one to write knows at least its own change.
-                self._learned[place], left = learned, left - 1
+                adaptation, left = learned, left - 1
+            else:
+                if left < _MOST_ADAPTATIONS and learn:
+                    # Another call may have learned the same meanwhile. The last one to write knows at least its own change.
+                    self._learned[place] = adaptation
+                return answer
 
 
 def _note(changes: list[str], change: str) -> None:

@@ -159,9 +159,10 @@ class _Run:
             waits.append((later, max(wait_s, backoff_s) if later.failures else wait_s))
         if not waits:
             raise self._none_left("there is no other endpoint")
-        in_time = [pair for pair in waits if pair[1] < left_s]
+        most_s = left_s if policy.cooling_s is None else min(left_s, policy.cooling_s)
+        in_time = [pair for pair in waits if pair[1] < most_s]
         if not in_time:
-            raise self._none_left("no endpoint is available again before the deadline")
+            raise self._none_left("no endpoint is available again in time")
         if all(later.at != -math.inf for later, _ in waits):
             # All cool down: wait for the first that returns. One that has had its share of the attempts comes last.
             share = math.ceil(policy.max_attempts / len(self._chooser.names))

@@ -28,6 +28,7 @@ class CallPolicy:
         backoff_s: Longest pause before the first retry of the same endpoint. The pause is random, and its upper bound
             doubles with each further retry.
         backoff_max_s: Largest value of that upper bound.
+        cooling_s: Longest wait for endpoints that all cool down. None: up to the deadline.
 
     >>> from router import Serving
     >>> Serving(calls=CallPolicy(deadline_s=30, max_attempts=2)).calls.max_attempts
@@ -44,10 +45,13 @@ class CallPolicy:
     extra_attempts_share: float = 0.2
     backoff_s: float = 0.5
     backoff_max_s: float = 8.0
+    cooling_s: float | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):
             name, value = field.name, getattr(self, field.name)
+            if value is None and field.default is None:
+                continue
             # The default shows which numbers count something and must therefore be whole.
             kind, least = (int if isinstance(field.default, int) else (int, float)), 0 if name.startswith("extra_") else None
             if not (isinstance(value, kind) and math.isfinite(value) and (value > 0 or value == least)):

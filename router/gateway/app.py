@@ -174,9 +174,11 @@ class _Pages:
         score = read_field(body, "score", (int, float), "a number")
         if not isinstance(id_, str) or not isinstance(score, int | float) or not 0 <= score <= 1:
             raise InputError("the body must have an id, which is the x-router-id of an answer, and a score between 0 and 1")
-        self._gateway.add_score(id_, float(score))
+        learns = self._gateway.add_score(id_, float(score))
         if self._log is not None:
             self._log.add_score(id_, float(score))
+        elif not learns:
+            raise InputError("feedback needs learn = true in the configuration, or a [log] that keeps it; add one")
         return _respond({"id": id_, "score": score})
 
     async def list_presets(self, request: Request) -> Response:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from starlette.types import Receive, Send
@@ -24,13 +26,18 @@ from router.gateway.clients import Clients
 from router.gateway.errors import TooLargeError, TooManyError, TooSlowError, hide_fault
 from router.gateway.names import Names, shorten
 from router.gateway.options import take_options
+from router.gateway.protocol import Request
 from router.gateway.record import Record
 from router.gateway.sender import Sender
 from router.gateway.upstream import Exchange, Upstream
 from router.gateway.visit import ClientGoneError, Visit
-from router.gateway.wire import read_body
+from router.gateway.wire import Body, read_body
+from router.options import RouteOptions
 
+_log = logging.getLogger("contextual_llm_router")
 _MB = 1_000_000
+# Reading a larger body would hold up all other requests.
+_LARGE = 1 << 18
 _T = TypeVar("_T")
 # Answers that feedback or a later request can still name.
 _MOST_KEPT = 10_000
@@ -125,16 +132,19 @@ class Gateway:
         except TimeoutError:
             raise TooSlowError(f"a request must arrive within {self._limits.read_s:g} s; send it faster") from None
 
-    def add_score(self, id_: str, score: float) -> None:
-        """Take the feedback to a request into account.
+    def add_score(self, id_: str, score: float) -> bool:
+        """Take the feedback to a request into account. Return whether the router learns from it.
 
         Raises:
-            InputError: If the request is unknown, or the router does not learn.
+            InputError: If the request is unknown.
         """
         decision = self._decisions.get(id_)
         if decision is None:
             raise InputError(f"id must be the x-router-id of one of the last {_MOST_KEPT} answers, got {id_[:40]!r}")
+        if self.router.learner is None:
+            return False
         self.router.feedback(decision, score)
+        return True
 
     async def _converse(self, visit: Visit, data: bytes, sender: Sender) -> None:
         upstream = self._require_upstream()
@@ -151,9 +161,9 @@ class Gateway:
 
     async def _plan(self, visit: Visit, data: bytes) -> Planned:
         """Decide for a request, and return the decision and the plan of its call."""
-        body = read_body(data)
-        options = take_options(visit.headers, body)
-        visit.request = request = visit.format.read_request(body)
+        read = partial(_read_request, visit, data)
+        body, options, request = await asyncio.to_thread(read) if len(data) > _LARGE else read()
+        visit.request = request
         choice = self.names.find(request.model, options, visit.client.models)
         self.clients.admit(visit.client)
         headers = {name: value for name, value in visit.headers.items() if name.startswith(_PASSED_ON)}
@@ -172,9 +182,10 @@ class Gateway:
         planned = await asyncio.to_thread(self.router.caller.plan, request.messages, call, began_at=visit.began_at)
         visit.decided_s, visit.decision = time.perf_counter() - began, planned.decision
         visit.decided_at = self.router.fleet.now()
-        expected_usd = planned.decision.scores[planned.decision.model].cost_usd or 0.0
-        self.clients.reserve(visit.client, expected_usd)
-        visit.reserved_usd = expected_usd
+        if visit.path not in visit.format.free_paths:
+            expected_usd = planned.decision.scores[planned.decision.model].cost_usd or 0.0
+            self.clients.reserve(visit.client, expected_usd)
+            visit.reserved_usd = expected_usd
         return planned
 
     def _find_place(self, visit: Visit) -> tuple[str] | None:
@@ -235,7 +246,10 @@ class Gateway:
             trace_headers={name: visit.headers[name] for name in _TRACE_HEADERS if name in visit.headers},
         )
         for observe in self._observers:
-            observe(record)
+            try:
+                observe(record)
+            except Exception as error:  # noqa: BLE001 - the client has its answer, whatever happens here
+                _log.error("the record of request %s is lost in part: %s", visit.id, type(error).__name__)
 
     def _find_baseline_cost(self, usage: Usage) -> float | None:
         """Return what the tokens would have cost at the baseline."""
@@ -262,6 +276,11 @@ class Gateway:
             yield
         finally:
             self.running -= 1
+
+
+def _read_request(visit: Visit, data: bytes) -> tuple[Body, RouteOptions, Request]:
+    body = read_body(data)
+    return body, take_options(visit.headers, body), visit.format.read_request(body)
 
 
 def _keep(kept: OrderedDict[str, _T], name: str, value: _T) -> None:

@@ -31,7 +31,9 @@ class BrowserGuard:
             headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
             reason = _find_fault(headers.get(b"host", ""), headers.get(b"origin"))
             if reason:
-                body = write_openai_error(403, f"{reason}; give the clients keys, then any page may ask", "forbidden_origin")
+                body = write_openai_error(
+                    403, f"{reason}; without keys of clients, only this machine may ask", "forbidden_origin"
+                )
                 await Response(body, 403, media_type="application/json")(scope, receive, send)
                 return
         await self._app(scope, receive, send)
@@ -42,7 +44,7 @@ def _find_fault(host: str, origin: str | None) -> str:
     # A page can give its own name the address of this machine (DNS rebinding). The header Host still has that name.
     if host and not is_loopback(_read_name(host)):
         return "the header Host must name this machine"
-    if origin is not None and urlsplit(origin).netloc != host:
+    if origin is not None and _read_place(origin) != host:
         return "the header Origin must be that of the gateway"
     return ""
 
@@ -55,6 +57,13 @@ def is_loopback(name: str) -> bool:
         return ip_address(name).is_loopback
     except ValueError:
         return False
+
+
+def _read_place(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _read_name(host: str) -> str:

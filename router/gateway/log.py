@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sqlite3
 from abc import ABC, abstractmethod
@@ -20,8 +21,11 @@ from router.errors import ConfigError, InputError
 if TYPE_CHECKING:
     from router.gateway.record import Record
 
+_log = logging.getLogger("contextual_llm_router")
 _MB = 1_000_000
 _DATABASES = (".sqlite", ".db")
+# A request waits so long for a database that another process has locked.
+_LOCKED_S, _MOST_WAITING = 0.05, 10_000
 _TABLE = "CREATE TABLE IF NOT EXISTS log (id TEXT PRIMARY KEY, at REAL NOT NULL, record TEXT NOT NULL)"
 
 
@@ -108,24 +112,38 @@ class SqliteLog(RequestLog):
     def __init__(self, path: Path, config: LogConfig) -> None:
         super().__init__(config)
         os.close(_open_private(path))
-        self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._database = sqlite3.connect(path, timeout=_LOCKED_S, isolation_level=None, check_same_thread=False)
+        # Rows that wait until another process has unlocked the file. The oldest are lost if there are too many.
+        self._waiting = deque[tuple[str, tuple[object, ...]]](maxlen=_MOST_WAITING)
         # A crash of the machine may lose the last rows, but the file stays whole.
         self._database.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; {_TABLE}")
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file. Rows that still wait are lost, and a warning says so."""
+        if self._waiting:
+            _log.warning("%d rows of the log are lost, because another process holds the file", len(self._waiting))
         self._database.close()
 
     def _write(self, id_: str, at: float, line: dict[str, object]) -> None:
-        self._database.execute("INSERT OR REPLACE INTO log VALUES (?, ?, ?)", (id_, at, _encode(line).decode()))
-        if self._count_used() > self._config.max_mb * _MB:
+        self._execute("INSERT OR REPLACE INTO log VALUES (?, ?, ?)", id_, at, _encode(line).decode())
+        if not self._waiting and self._count_used() > self._config.max_mb * _MB:
             # A tenth at a time, because each removal reads the index.
             self._database.execute(
                 "DELETE FROM log WHERE id IN (SELECT id FROM log ORDER BY at LIMIT (SELECT count(*) / 10 + 1 FROM log))"
             )
 
     def _write_score(self, id_: str, score: float) -> None:
-        self._database.execute("UPDATE log SET record = json_set(record, '$.score', ?) WHERE id = ?", (score, id_))
+        self._execute("UPDATE log SET record = json_set(record, '$.score', ?) WHERE id = ?", score, id_)
+
+    def _execute(self, statement: str, *values: object) -> None:
+        """Write what waits and this. If another process holds the file, all of it waits for the next time."""
+        self._waiting.append((statement, values))
+        try:
+            while self._waiting:
+                self._database.execute(*self._waiting[0])
+                self._waiting.popleft()
+        except sqlite3.OperationalError as error:
+            _log.warning("the log waits: %s", error)
 
     def _count_used(self) -> int:
         """Return the bytes of the file that hold something. Pages of removed rows are free and used again."""
@@ -179,7 +197,12 @@ def read_latest(path: Path, n: int) -> list[dict[str, Any]]:
 
 def _encode(line: dict[str, object]) -> bytes:
     # Not msgspec, which refuses half an emoji. Python escapes it.
-    return json.dumps(line, separators=(",", ":")).encode()
+    try:
+        return json.dumps(line, separators=(",", ":"), allow_nan=False).encode()
+    except ValueError:
+        # A number of a client may be too large for a float, and JSON has no infinity.
+        finite = json.loads(json.dumps(line), parse_constant=lambda _: None)
+        return json.dumps(finite, separators=(",", ":")).encode()
 
 
 def _open_private(path: Path) -> int:

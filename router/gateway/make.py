@@ -22,7 +22,7 @@ from router.gateway.traces import Traces
 from router.gateway.upstream import Upstream
 
 # Agents let models think for minutes, and cannot ask again as cheaply as a script. The file may say otherwise.
-_PATIENCE = {"deadline_s": 600.0, "first_token_s": 120.0, "chunk_s": 60.0, "answer_s": 300.0}
+_PATIENCE = {"deadline_s": 600.0, "first_token_s": 120.0, "chunk_s": 60.0, "answer_s": 300.0, "cooling_s": 10.0}
 
 
 def make_gateway(config: Config | None) -> Starlette:

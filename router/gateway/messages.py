@@ -11,7 +11,7 @@ from router.calls import Chunk, Reply, Usage
 from router.errors import CallError
 from router.execution.failures import failure_in
 from router.gateway.protocol import EventReader, Request, WireFormat, read_besides, read_field, read_model
-from router.gateway.wire import Body, read_event, read_value, write_event
+from router.gateway.wire import Body, make_valid, read_event, read_value, write_event
 from router.types import WireProtocol
 
 _KINDS = {
@@ -32,6 +32,7 @@ class Messages(WireFormat):
 
     protocol: WireProtocol = "messages"
     path = "/messages"
+    free_paths = ("/messages/count_tokens",)
     model_within = "message"
 
     def read_request(self, body: Body) -> Request:
@@ -66,9 +67,8 @@ class Messages(WireFormat):
 
     def write_error(self, status: int, message: str, *, code: str) -> bytes:
         """See `WireFormat.write_error`."""
-        return msgspec.json.encode(
-            {"type": "error", "error": {"type": _KINDS.get(status, "api_error"), "message": message, "code": code}}
-        )
+        error = {"type": _KINDS.get(status, "api_error"), "message": make_valid(message), "code": code}
+        return msgspec.json.encode({"type": "error", "error": error})
 
     def write_error_event(self, message: str) -> bytes:
         """See `WireFormat.write_error_event`."""
@@ -83,6 +83,7 @@ class _MessageEvents(EventReader):
         """See `EventReader.read`."""
         event = read_event(data)
         kind = event.get("type")
+        self.over = kind == "message_stop"
         if kind == "error" or kind is None:
             raise failure_in(event.get("error") or event)
         if kind == "message_start":

@@ -36,9 +36,11 @@ class EventReader(ABC):
 
     Attributes:
         answer_id: Name that the server gave the answer. Empty before it came.
+        over: Whether the stream has come to its last event. Some servers leave the connection open, or send more.
     """
 
     answer_id: str = ""
+    over: bool = False
 
     @abstractmethod
     def read(self, data: bytes) -> Chunk | None:
@@ -58,11 +60,13 @@ class WireFormat(ABC):
     Attributes:
         protocol: Name of the protocol.
         path: Path of its requests, behind the base URL of a server.
+        free_paths: Further paths, whose answers cost nothing.
         model_within: Name of the field of an event that holds the object with the model's name. None: the event itself.
     """
 
     protocol: WireProtocol
     path: str
+    free_paths: tuple[str, ...] = ()
     model_within: str | None = None
 
     @abstractmethod

@@ -31,6 +31,8 @@ class Responses(WireFormat):
 
     def read_request(self, body: Body) -> Request:
         """See `WireFormat.read_request`."""
+        if read_field(body, "background", bool, "true or false", False):
+            raise InputError("background must be false, because the answer cannot be fetched here; ask for a stream instead")
         given = read_value(body["input"]) if "input" in body else None
         if not (given is None or isinstance(given, str | list)):
             raise InputError(f"input must be a text or a list of items, got {type(given).__name__}; correct it")
@@ -80,6 +82,7 @@ class _ResponseEvents(EventReader):
             return None
         event = read_event(data)
         kind = event.get("type")
+        self.over = kind in _ENDS
         if not isinstance(kind, str) or kind == "error":
             raise failure_in(event.get("error") or event)
         given = event.get("response")

@@ -66,10 +66,10 @@ class Sender:
         await self._write(answer.body, more=False)
 
     async def _start(self, status: int, headers: Mapping[str, str]) -> None:
-        self._begun, self._visit.status, self._visit.first_at = True, status, self._clock()
         lines = {**headers, **self._visit.describe()}
         raw = [(name.encode("ascii"), _make_plain(value)) for name, value in lines.items()]
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
+        self._begun, self._visit.status, self._visit.first_at = True, status, self._clock()
 
     async def _write(self, body: bytes, *, more: bool) -> None:
         await self._send({"type": "http.response.body", "body": body, "more_body": more})
@@ -86,4 +86,4 @@ class Sender:
 
 def _make_plain(value: str) -> bytes:
     """Return a value as it may stand in a header: printable ASCII on one line."""
-    return " ".join(value.split()).encode("ascii", "replace")
+    return "".join(sign for sign in " ".join(value.split()) if sign.isprintable()).encode("ascii", "replace")

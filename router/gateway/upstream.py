@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,23 +13,41 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+import msgspec
 
 from router.calls import CallRequest, Chunk, Reply, Usage
 from router.errors import CallError, InputError
 from router.execution.adaptation import Adapter
 from router.execution.failures import failure_in_response, list_texts
 from router.gateway.protocol import EventReader, WireFormat
-from router.gateway.wire import Body, EventSplitter, name_model, read_data, read_json, replace_data, write_body, write_value
+from router.gateway.wire import (
+    Body,
+    EventSplitter,
+    name_model,
+    read_data,
+    read_json,
+    read_value,
+    replace_data,
+    write_body,
+    write_value,
+)
 
 if TYPE_CHECKING:
     from router.execution.endpoint import Endpoint
 
-_USAGE_AT_THE_END = write_value({"include_usage": True})
 _ANTHROPIC_VERSION = "2023-06-01"
 # A longer error is a page, and its end says nothing.
 _MOST_ERROR_BYTES = 1 << 20
 # An answer with pictures or sound may be long. This only keeps a faulty server from filling the memory.
 _MOST_ANSWER_BYTES = 1 << 28
+# Events that prepare an answer repeat the request at most. More is a faulty server.
+_MOST_HELD_BYTES = 1 << 23
+# A server that has sent the last event has so long to close the stream. Then its connection can serve the next request.
+_CLOSING_S = 1.0
+# A shorter key is a placeholder, such as EMPTY, which may be a word of an answer.
+_SHORTEST_KEY = 16
+# A server without a path is no faulty server. Only the request has to go elsewhere.
+_NO_SUCH_PATH = (404, 405, 501)
 # Headers of an answer that clients read. Others describe the connection to the server, not the one to the client.
 _PASSED_ON = ("content-type", "request-id", "x-request-id", "retry-after", "openai-", "anthropic-", "x-ratelimit-")
 
@@ -154,7 +172,7 @@ class Upstream:
                 data = await _read(response, _MOST_ANSWER_BYTES)
                 reply = _read_answer(exchange, data)
                 data = name_model(self._hide(data), request.model)
-                exchange.answer = Answer(status=response.status, headers=_choose_headers(response), body=data)
+                exchange.answer = Answer(status=response.status, headers=self._choose_headers(response), body=data)
             seen.usage = reply.usage
             return reply
 
@@ -165,16 +183,22 @@ class Upstream:
                     # The server does not stream. Its whole answer is paid, but no client of a stream can read it.
                     _read_answer(exchange, await _read(response, _MOST_ANSWER_BYTES))
                     raise CallError("unable", "the server answered a stream with one whole answer")
-                exchange.answer = Answer(status=response.status, headers=_choose_headers(response))
-                is_asked = "stream_options" in exchange.body
-                events = _Events(exchange, request.model, hide_usage=not is_asked)
+                exchange.answer = Answer(status=response.status, headers=self._choose_headers(response))
+                is_asked = _asks_for_usage(exchange.body.get("stream_options"))
+                events = _Events(exchange, request.model, self._hide, hide_usage=not is_asked)
                 async for data in response.content.iter_any():
                     chunk = events.feed(data)
                     if chunk is not None:
                         seen.add(chunk)
                         yield chunk
+                    events.check()
+                    if events.over:
+                        await _wait_for_end(response)
+                        break
                 if rest := events.end():
+                    seen.add(rest)
                     yield rest
+                events.check()
                 if not seen.finished:
                     raise CallError("transient", "the stream ended without a finish reason")
 
@@ -208,11 +232,12 @@ class Upstream:
             raise InputError(f"endpoint {request.endpoint!r} is unknown; known: {', '.join(self._endpoints)}")
         body = dict(exchange.body)
         if request.stream and endpoint.stream_usage and exchange.format.protocol == "chat":
-            body.setdefault("stream_options", _USAGE_AT_THE_END)
+            body["stream_options"] = _ask_for_usage(body.get("stream_options"))
         try:
             place = (request.endpoint, request.model)
             send = partial(self._send, request, exchange, endpoint)
-            response = await self._adapter.send(place, endpoint, body, request.changes, send)
+            is_chat = exchange.format.protocol == "chat"
+            response = await self._adapter.send(place, endpoint, body, request.changes, send, learn=is_chat)
             async with response:
                 yield response
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
@@ -238,7 +263,9 @@ class Upstream:
             return response
         async with response:
             data = self._hide(await _read(response, _MOST_ERROR_BYTES))
-            exchange.answer = Answer(status=response.status, headers=_choose_headers(response), body=data)
+            exchange.answer = Answer(status=response.status, headers=self._choose_headers(response), body=data)
+            if exchange.path in exchange.format.free_paths and response.status in _NO_SUCH_PATH:
+                raise CallError("unable", "the server has no such path", status=response.status)
             body: object = data.decode("utf-8", "replace")
             with suppress(InputError):
                 body = read_json(data)
@@ -258,39 +285,77 @@ class Upstream:
         for endpoint in self._endpoints.values():
             with suppress(CallError):
                 for header in endpoint.key_headers().values():
-                    data = data.replace(header.removeprefix("Bearer ").encode(), b"***")
+                    key = header.removeprefix("Bearer ").encode()
+                    data = data.replace(key, b"***") if len(key) >= _SHORTEST_KEY else data
         return data
+
+    def _choose_headers(self, response: aiohttp.ClientResponse) -> dict[str, str]:
+        """Return the headers of an answer that clients read, without keys."""
+        chosen = {name.lower(): value for name, value in response.headers.items() if name.lower().startswith(_PASSED_ON)}
+        hidden = self._hide("\n".join(chosen.values()).encode("utf-8", "surrogateescape"))
+        return dict(zip(chosen, hidden.decode("utf-8", "surrogateescape").split("\n"), strict=True))
 
 
 class _Events:
     """Reads a stream of events while it passes them on.
 
-    Nothing is given away before the answer begins, so that another model can still take over.
+    Nothing is given away before the answer begins, so that another model can still take over. What comes after the last
+    event is no part of the answer.
     """
 
-    def __init__(self, exchange: Exchange, model: str, *, hide_usage: bool) -> None:
-        self._exchange, self._model, self._hide_usage = exchange, model, hide_usage
-        self._splitter, self._held, self._begun = EventSplitter(), list[bytes](), False
+    def __init__(self, exchange: Exchange, model: str, hide: Callable[[bytes], bytes], *, hide_usage: bool) -> None:
+        self._exchange, self._model, self._hide, self._hide_usage = exchange, model, hide, hide_usage
+        self._splitter, self._held, self._held_bytes = EventSplitter(), list[bytes](), 0
         self._reader: EventReader = exchange.format.read_events()
+        self._begun = self._finished = False
+        self._failure: Exception | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether the stream has come to its last event."""
+        return self._reader.over
 
     def feed(self, data: bytes) -> Chunk | None:
         """Take bytes of the stream. Return what they add to the answer. None if they only hold its preparation."""
-        read = [chunk for event in self._splitter.feed(data) if (chunk := self._take(event)) is not None]
-        return self._release(read)
+        return self._read(self._splitter.feed(data))
 
     def end(self) -> Chunk | None:
         """Return what is left at the end of the stream."""
         rest = self._splitter.end()
-        chunk = self._take(rest) if rest.strip() else None
-        return self._release([] if chunk is None else [chunk])
+        return self._read([rest] if rest.strip() and not self.over else [])
+
+    def check(self) -> None:
+        """Raise what went wrong behind the parts that were returned."""
+        if self._failure is not None:
+            raise self._failure
+
+    def _read(self, events: Iterable[bytes]) -> Chunk | None:
+        read = list[Chunk]()
+        try:
+            for event in events:
+                if (chunk := self._take(event)) is not None:
+                    read.append(chunk)
+                    self._finished = self._finished or chunk.finish_reason is not None
+                if self.over:
+                    break
+        except (CallError, ValueError, RecursionError) as error:
+            if not (self._begun or self._finished):
+                raise
+            # The client gets what came before the failure. After a finish reason, the answer is complete anyway.
+            self._failure = None if self._finished else error
+        return self._release(read)
 
     def _take(self, event: bytes) -> Chunk | None:
+        event = self._hide(event)
         data = read_data(event)
         chunk = self._reader.read(data) if data else None
         self._exchange.answer_id = self._reader.answer_id
         if self._hide_usage and _is_usage_alone(data):
             return chunk  # the client has not asked for it
         self._held.append(replace_data(event, data, self._name_model(data)))
+        self._held_bytes += len(event)
+        if self._held_bytes > _MOST_HELD_BYTES and not self._begun and chunk is None:
+            raise CallError("transient", f"the stream has more than {_MOST_HELD_BYTES} bytes before its answer")
         return chunk
 
     def _name_model(self, data: bytes) -> bytes:
@@ -309,6 +374,28 @@ class _Events:
             finish_reason=next((chunk.finish_reason for chunk in read if chunk.finish_reason), None),
             usage=next((chunk.usage for chunk in reversed(read) if chunk.usage), None),
         )
+
+
+async def _wait_for_end(response: aiohttp.ClientResponse) -> None:
+    """Wait a moment for the end of a stream whose last event has come."""
+    with suppress(TimeoutError, aiohttp.ClientError):
+        async with asyncio.timeout(_CLOSING_S):
+            async for _ in response.content.iter_any():
+                pass
+
+
+def _asks_for_usage(options: msgspec.Raw | None) -> bool:
+    given = None if options is None else read_value(options)
+    return isinstance(given, dict) and given.get("include_usage") is True
+
+
+def _ask_for_usage(options: msgspec.Raw | None) -> msgspec.Raw:
+    """Return the options of a stream, with the usage at its end. Faulty ones are left to the server."""
+    given = None if options is None else read_value(options)
+    if options is not None and (_asks_for_usage(options) or not (given is None or isinstance(given, dict))):
+        return options
+    fields: dict[object, object] = given if isinstance(given, dict) else {}
+    return write_value({**fields, "include_usage": True})
 
 
 def _is_usage_alone(data: bytes) -> bool:
@@ -357,7 +444,3 @@ def _find_proxy(url: str) -> str | None:
     """Return the proxy that the environment names for a URL. Read once: aiohttp would also read a file at every request."""
     parts = urlsplit(url)
     return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
-
-
-def _choose_headers(response: aiohttp.ClientResponse) -> dict[str, str]:
-    return {name.lower(): value for name, value in response.headers.items() if name.lower().startswith(_PASSED_ON)}

@@ -58,6 +58,7 @@ def _split_object(text: str) -> Body:
         key, at = _PYTHON.raw_decode(text, at)
         if not isinstance(key, str):
             raise ValueError("a name of a field must be a text")
+        key.encode()  # half an emoji in a name cannot be written again
         start = _skip(text, at, ":")
         _, end = _PYTHON.raw_decode(text, start)
         body[key] = msgspec.Raw(text[start:end].encode())
@@ -189,6 +190,11 @@ def read_data(event: bytes) -> bytes:
 def replace_data(event: bytes, old: bytes, new: bytes) -> bytes:
     """Return an event with other data, if its data is one line. Its other lines and its ends of lines stay."""
     return event if old == new or b"\n" in old else event.replace(old, new, 1)
+
+
+def make_valid(text: str) -> str:
+    """Return a text as valid Unicode: half an emoji becomes `?`."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def write_event(data: bytes, name: str | None = None) -> bytes:

@@ -179,6 +179,7 @@ class Fleet:
         timeout_s: float | None = None,
         protocol: WireProtocol = "chat",
         endpoints: Collection[str] | None = None,
+        allowed: Collection[str] | None = None,
     ) -> Plan:
         """Return the plan of a call to the models of a decision. It counts against the budgets from its first step on.
 
@@ -196,6 +197,7 @@ class Fleet:
             timeout_s: Deadline of the call in seconds. None: that of `Serving.calls`.
             protocol: The protocol of the request. Only endpoints that speak it are asked.
             endpoints: Names of the endpoints that may be asked. None: all.
+            allowed: Models that `Serving.fallbacks` may lead to. None: all.
 
         Raises:
             InputError: If a fallback does not exist.
@@ -204,7 +206,7 @@ class Fleet:
         # Imported here, so that importing the router stays fast.
         from router.execution.plan import plan_call
 
-        order = self._order(decision, fallbacks)
+        order = self._order(decision, fallbacks, allowed)
         gate = RateLimitedGate(self.live, self._limiter, self._model_of, tokens)
 
         def steps() -> Plan:
@@ -233,11 +235,17 @@ class Fleet:
 
         return steps()
 
-    def _order(self, decision: RoutingDecision, fallbacks: Sequence[str] | None) -> list[str]:
+    def _order(
+        self, decision: RoutingDecision, fallbacks: Sequence[str] | None, allowed: Collection[str] | None
+    ) -> list[str]:
         """Return the models to ask, in order."""
-        chain = self.serving.fallbacks.get(decision.model) if fallbacks is None else fallbacks
+        chain = fallbacks
         if chain is None:
-            return list(decision.ranking)
+            chain = self.serving.fallbacks.get(decision.model)
+            if chain is None:
+                return list(decision.ranking)
+            # Fallbacks of the router do not lead past what a call allows. Those that the call itself names may.
+            chain = [name for name in chain if allowed is None or name in allowed]
         check_fallbacks("fallbacks", chain)
         self._check_served(chain)
         # A chain may repeat the first model.

@@ -14,18 +14,21 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class ScriptedUpstream:
-    """Answers by the name of the model: `ok`, `down` (503), `refuses` (400), `no-key` (401), `echoes` (500, with the
-    prompt), `cut` (a stream that breaks),
-    `slow` (a stream that goes on for long), `steady` (one that takes a second).
+    """Answers by the name of the model: `ok`, `down` (503), `refuses` (400), `no-key` (401), `no-item` (404), `echoes` (500,
+    with the prompt), `tells` (200, with the key), `cut` (a stream that breaks), `slow` (a stream that goes on for long),
+    `steady` (one that takes a second), `junk` (one that is sent at once, with more after its end), `bad` (one whose end is
+    no JSON).
 
     Attributes:
         seen: The body and the headers of each request.
         left: Number of clients that left a slow stream.
+        flood: Whether a slow stream sends as much as it can.
     """
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, dict[str, Any], dict[str, str]]] = []
         self.left = 0
+        self.flood = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
 
@@ -70,6 +73,9 @@ class ScriptedUpstream:
             if body["model"] == "refuses":
                 error = {"message": "temperature must be at most 2", "type": "invalid_request_error", "param": "temperature"}
                 return web.json_response({"type": "error", "error": error}, status=400, headers={"x-request-id": "up-7"})
+            if body["model"] == "no-item":
+                error = {"message": "Item with id 'rs_1' not found.", "type": "invalid_request_error"}
+                return web.json_response({"error": error}, status=404)
             if body["model"] == "no-key":
                 return web.json_response({"error": {"message": f"wrong key {key}"}}, status=401)
             return await answer(request, body)
@@ -80,7 +86,8 @@ class ScriptedUpstream:
         usage = {"prompt_tokens": USAGE[0], "completion_tokens": USAGE[1], "total_tokens": sum(USAGE)}
         common = {"id": "chat-1", "created": 1, "model": f"{body['model']}-2026-11-01", "system_fingerprint": "fp"}
         if not body.get("stream"):
-            message: dict[str, Any] = {"role": "assistant", "content": "".join(WORDS)}
+            told = request.headers.get("Authorization", "") if body["model"] == "tells" else ""
+            message: dict[str, Any] = {"role": "assistant", "content": "".join(WORDS) + told}
             reason = "stop"
             if body.get("tools"):
                 call = {"id": "call-1", "type": "function", "function": {"name": "brew", "arguments": '{"model": "oolong"}'}}
@@ -164,7 +171,9 @@ class ScriptedUpstream:
         return await self._send(request, body, events, last, named=True)
 
     async def _count(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
-        del request, body
+        if body["model"] == "tells":
+            return web.json_response({"detail": "Not Found"}, status=404)
+        del request
         return web.json_response({"input_tokens": USAGE[0]})
 
     async def _send(
@@ -179,12 +188,21 @@ class ScriptedUpstream:
     ) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
+        written = b"".join(_write(event, named=named) for event in [*events, *last])
+        if body["model"] == "junk":
+            await response.write(written + (end or b"data: [DONE]\n\n") + b"data: {bad\n\n")
+            # The connection stays open for a while after the last event.
+            await asyncio.sleep(0.2)
+            return response
+        if body["model"] == "bad":
+            await response.write(b"".join(_write(event, named=named) for event in events) + b"data: {bad\n\n")
+            return response
         try:
             for event in events:
                 await response.write(_write(event, named=named))
             if body["model"] in ("slow", "steady"):
                 for _ in range(2_000 if body["model"] == "slow" else 50):
-                    await response.write(_write(events[-1], named=named))
+                    await response.write(_write(events[-1], named=named) * (10_000 if self.flood else 1))
                     await asyncio.sleep(0.02)
         except ConnectionError:
             self.left += 1

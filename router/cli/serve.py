@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from router.config.read import read_config
-from router.errors import ConfigError, InputError
+from router.errors import CallError, ConfigError, InputError
+
+if TYPE_CHECKING:
+    from router.config.schema import Config
 
 _GRACE_S = 30
 
@@ -36,15 +41,46 @@ def serve(*, file: Path | None, host: str, port: int) -> None:
     config = None if file is None else read_config(file)
     if not is_loopback(host) and not (config and config.keys):
         raise ConfigError(f"--host {host} can be reached from other machines, so the clients need keys; add a table [keys]")
-    app = make_gateway(config)
-    click.echo(f"http://{host}:{port}  OpenAI: base URL http://{host}:{port}/v1, model 'auto'", err=True)
-    uvicorn.run(
-        app,
-        host=host,
-        port=port,
-        http=LimitedHttpProtocol,
-        access_log=False,
-        server_header=False,
-        log_level="warning",
-        timeout_graceful_shutdown=_GRACE_S,
+    server = uvicorn.Server(
+        uvicorn.Config(
+            make_gateway(config),
+            http=LimitedHttpProtocol,
+            access_log=False,
+            server_header=False,
+            log_level="warning",
+            timeout_graceful_shutdown=_GRACE_S,
+        )
     )
+    with _bind(host, port) as listening:
+        for warning in _find_missing_keys(config):
+            click.echo(f"warning: {warning}", err=True)
+        name = f"[{host}]" if ":" in host else host
+        url = f"http://{name}:{listening.getsockname()[1]}"
+        click.echo(f"{url}  OpenAI: base URL {url}/v1, model 'auto'", err=True)
+        server.run(sockets=[listening])
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """Return a socket that listens.
+
+    Raises:
+        InputError: If the address cannot be used.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise InputError(
+            f"cannot listen on port {port} of {host}: {error.strerror or error}; choose another with --port or --host"
+        ) from None
+
+
+def _find_missing_keys(config: Config | None) -> list[str]:
+    """Return a sentence for each endpoint whose key the environment does not hold."""
+    missing = []
+    for endpoint in {} if config is None else config.endpoints.values():
+        try:
+            endpoint.key_headers()
+        except CallError as error:
+            missing.append(f"{error}, so every call to {endpoint.base_url} fails; set it and start again")
+    return list(dict.fromkeys(missing))

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
@@ -27,6 +28,7 @@ from router.gateway.live import Live
 from router.gateway.log import RequestLog
 from router.gateway.messages import Messages
 from router.gateway.metrics import CONTENT_TYPE, Metrics
+from router.gateway.names import UnknownModelError, shorten
 from router.gateway.options import take_options
 from router.gateway.protocol import WireFormat, read_field
 from router.gateway.responses import Responses
@@ -75,6 +77,7 @@ def make_app(gateway: Gateway, metrics: Metrics, live: Live, log: RequestLog | N
         routes=[
             *(Route(path, door, methods=["POST"]) for path, door in doors.items()),
             Route("/v1/models", pages.guard(pages.list_models)),
+            Route("/v1/models/{name:path}", pages.guard(pages.show_model)),
             Route("/v1/route", pages.guard(pages.decide), methods=["POST"]),
             Route("/v1/feedback", pages.guard(pages.take_feedback), methods=["POST"]),
             Route("/v1/presets", pages.guard(pages.list_presets)),
@@ -86,6 +89,7 @@ def make_app(gateway: Gateway, metrics: Metrics, live: Live, log: RequestLog | N
             Route("/ready", pages.tell_ready),
         ],
         lifespan=lifespan,
+        exception_handlers={404: _refuse_path, 405: _refuse_path},
         middleware=[Middleware(BrowserGuard, needs_keys=len(gateway.clients) > 0)],
     )
 
@@ -137,22 +141,20 @@ class _Pages:
         return guarded
 
     async def list_models(self, request: Request) -> Response:
-        """List the names that clients may ask for, in a form that clients of all protocols read."""
-        del request
-        names = self._gateway.names.list_all()
-        data = [
-            {
-                "id": name,
-                "object": "model",
-                "created": 0,
-                "owned_by": "contextual-llm-router",
-                "type": "model",
-                "display_name": name,
-                "created_at": "1970-01-01T00:00:00Z",
-            }
-            for name in names
-        ]
+        """List the names that the client may ask for, in a form that clients of all protocols read."""
+        names = self._list_names(request)
+        data = [_describe_model(name) for name in names]
         return _respond({"object": "list", "data": data, "has_more": False, "first_id": names[0], "last_id": names[-1]})
+
+    async def show_model(self, request: Request) -> Response:
+        """Describe one of these names."""
+        name = str(request.path_params["name"])
+        if name not in self._list_names(request):
+            raise UnknownModelError(f"the model {shorten(name)!r} does not exist; GET /v1/models lists the names")
+        return _respond(_describe_model(name))
+
+    def _list_names(self, request: Request) -> list[str]:
+        return self._gateway.names.list_all(self._gateway.clients.identify(_read_headers(request.scope)).models)
 
     async def decide(self, request: Request) -> Response:
         """Return the decision for a prompt or for messages, and call nothing."""
@@ -195,7 +197,9 @@ class _Pages:
     async def show_live(self, request: Request) -> Response:
         """Return what the page shows of the requests."""
         del request
-        return _respond(self._live.to_dict(self._gateway.running))
+        live = self._live.to_dict(self._gateway.running)
+        # Without a configuration nothing is called.
+        return _respond(live if self._gateway.upstream is not None else live | {"endpoints": []})
 
     async def tell_health(self, request: Request) -> Response:
         """Tell that the process runs."""
@@ -206,12 +210,35 @@ class _Pages:
         """Tell whether a model can be called now."""
         del request
         fleet = self._gateway.router.fleet
+        if self._gateway.upstream is None:
+            return _respond({"status": "decides only", "models": 0})
         served = [profile.name for profile in self._gateway.router.profiles if profile.name not in fleet.unserved]
         available = len(served) - len(fleet.find_cooling(served))
         return _respond({"status": "ready" if available else "cooling down", "models": available}, 200 if available else 503)
 
     async def _read(self, request: Request) -> Body:
         return read_body(await self._gateway.read(_read_headers(request.scope), request.receive))
+
+
+def _describe_model(name: str) -> dict[str, object]:
+    return {
+        "id": name,
+        "object": "model",
+        "created": 0,
+        "owned_by": "contextual-llm-router",
+        "type": "model",
+        "display_name": name,
+        "created_at": "1970-01-01T00:00:00Z",
+    }
+
+
+async def _refuse_path(request: Request, error: Exception) -> Response:
+    """Refuse a path or a method that does not exist."""
+    status = error.status_code if isinstance(error, HTTPException) else 404
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    what = f"{request.method} is not allowed here" if status == 405 else "this path does not exist"  # noqa: PLR2004
+    body = write_openai_error(status, f"{what}; docs/gateway.md lists the paths", "unknown_path")
+    return Response(body, status, headers, "application/json")
 
 
 async def _show_page(request: Request) -> Response:

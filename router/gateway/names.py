@@ -65,9 +65,18 @@ class Names:
                 raise InputError(f"aliases.{alias} is the name of a model or a position of the dial; choose another name")
             self._choices[alias] = _read_alias(alias, meant, own, models)
 
-    def list_all(self) -> list[str]:
-        """Return all names: those of the dial, the models, the aliases."""
-        return list(self._choices)
+    def list_all(self, client_models: Collection[str] = ()) -> list[str]:
+        """Return the names that a client may ask for: those of the dial, the models, the aliases.
+
+        Args:
+            client_models: Models that the client may use. Empty: all.
+        """
+        allowed = {name: choice.options.allowed for name, choice in self._choices.items()}
+        return [
+            name
+            for name, models in allowed.items()
+            if not (client_models and models and set(models).isdisjoint(client_models))
+        ]
 
     def find(self, name: str, options: RouteOptions, client_models: Collection[str]) -> Choice:
         """Return how to choose for a request.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from router.errors import InputError
@@ -32,6 +33,8 @@ _HEADERS: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "session": ("key", str),
     "tier": ("tier", str),
 }
+# The headers of answers, and the one that asks for more of them.
+_SAID = {"debug", "id", "model", "task", "confidence", "strategy"}
 
 
 def take_options(headers: Mapping[str, str], body: Body) -> RouteOptions:
@@ -45,13 +48,22 @@ def take_options(headers: Mapping[str, str], body: Body) -> RouteOptions:
         InputError: If an option is unknown or out of range.
     """
     options: dict[str, Any] = {}
-    for header, (name, read) in _HEADERS.items():
-        text = headers.get(_PREFIX + header)
-        if text is not None:
-            try:
-                options[name] = read(text)
-            except ValueError:
-                raise InputError(f"the header {_PREFIX}{header} must be a number, got {text[:40]!r}") from None
+    for given_name, text in headers.items():
+        header = given_name.removeprefix(_PREFIX)
+        # A client in a chain of gateways may send on what another one has said of its decision.
+        if header == given_name or header in _SAID:
+            continue
+        if header not in _HEADERS:
+            near = get_close_matches(header, _HEADERS, n=1)
+            remedy = (
+                f"the nearest one is {_PREFIX}{near[0]}" if near else f"known: {', '.join(_PREFIX + n for n in _HEADERS)}"
+            )
+            raise InputError(f"the header {given_name[:40]!r} is unknown; {remedy}")
+        name, read = _HEADERS[header]
+        try:
+            options[name] = read(text)
+        except ValueError:
+            raise InputError(f"the header {given_name} must be a number, got {text[:40]!r}") from None
     given = read_value(body.pop(FIELD)) if FIELD in body else {}
     if not isinstance(given, dict):
         raise InputError(f"the field {FIELD!r} must hold options, such as {{'prefer': 'cheap'}}, got {type(given).__name__}")

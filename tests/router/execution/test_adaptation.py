@@ -1,8 +1,13 @@
 """Parameters that a server knows by another name, or does not take."""
 
+import asyncio
+
 import pytest
 
 from router.calls import CallTarget
+from router.errors import CallError
+from router.execution.adaptation import Adapter
+from router.execution.endpoint import Endpoint
 from router.execution.openai import OpenAIExecutor
 from tests.router.execution.faulty_server import ANSWER
 from tests.router.execution.openai_lab import Caller, Lab, in_every_way, streaming
@@ -120,3 +125,35 @@ def test_a_parameter_of_the_server_that_the_sdk_does_not_know_goes_into_the_body
         "top_k": None,
         "min_p": 0.1,
     }
+
+
+def test_a_change_that_did_not_help_is_forgotten() -> None:
+    adapter, endpoint, place = Adapter(), Endpoint(base_url="http://127.0.0.1:9/v1"), ("up", "m")
+    sent: list[dict[str, object]] = []
+
+    async def refuse(fields: dict[str, object]) -> None:
+        # The server repeats what the request holds, here a field that its sender chose with care.
+        sent.append(fields)
+        raise CallError("unable", "refused", status=400, detail="extra inputs are not permitted: {'zzz': 'max_tokens'}")
+
+    async def accept(fields: dict[str, object]) -> None:
+        sent.append(fields)
+
+    with pytest.raises(CallError):
+        asyncio.run(adapter.send(place, endpoint, {"max_tokens": 9, "zzz": "max_tokens"}, [], refuse))
+    asyncio.run(adapter.send(place, endpoint, {"max_tokens": 9}, [], accept))
+    assert sent[-1] == {"max_tokens": 9}
+    assert {"max_completion_tokens": 9, "zzz": "max_tokens"} in sent
+
+
+def test_names_of_another_protocol_are_not_changed() -> None:
+    async def refuse(fields: dict[str, object]) -> None:
+        assert fields == {"max_tokens": 9}
+        raise CallError("unable", "refused", status=400, detail="unsupported parameter: max_tokens")
+
+    send = Adapter().send(
+        ("up", "m"), Endpoint(base_url="http://127.0.0.1:9/v1"), {"max_tokens": 9}, changes := [], refuse, learn=False
+    )
+    with pytest.raises(CallError):
+        asyncio.run(send)
+    assert changes == []

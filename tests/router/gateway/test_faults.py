@@ -154,7 +154,7 @@ def test_a_pipelined_request_does_not_break_into_an_answer(start: Start, monkeyp
         received = b""
         while b"[DONE]" not in received:
             received += connection.recv(65536)
-        assert b"408" not in received
+        assert b"HTTP/1.1 408" not in received
 
 
 def test_a_client_that_takes_nothing_is_cut_off(

@@ -1,10 +1,12 @@
 """The page, in a real browser: headless Chromium."""
 
+import re
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from tests.router.gateway.conftest import RunningGateway, Start
 from tests.router.gateway.test_gateway import ANNA, BERT, KEYS, ask
@@ -47,7 +49,7 @@ def test_a_prompt_shows_its_task_and_the_dial_reorders_the_models(page: Page, sh
     costs = []
     for position in ("0", "100"):
         dial.fill(position)
-        name, cost = (first.locator("td").nth(column).inner_text() for column in (1, 4))
+        name, cost = (first.locator("th, td").nth(column).inner_text() for column in (1, 4))
         expect(page.locator("#chosen")).to_contain_text(name)
         assert name in (dial.get_attribute("aria-valuetext") or "")
         costs.append(float(cost))
@@ -62,7 +64,7 @@ def test_the_page_ranks_as_the_router_does(page: Page, shared: RunningGateway) -
     with page.expect_response("**/v1/route") as answer:
         page.get_by_label("Prompt", exact=True).fill(PROMPT)
     expect(page.locator("#chosen")).to_contain_text("for coding")
-    shown = [row.locator("td").nth(1).inner_text() for row in page.locator("#models tbody tr").all()]
+    shown = [row.locator("th, td").nth(1).inner_text() for row in page.locator("#models tbody tr").all()]
     assert shown[0] == answer.value.json()["ranking"][0]
 
 
@@ -106,6 +108,56 @@ def test_only_an_operator_sees_the_requests_of_all(page: Page, start: Start, mon
     page.get_by_role("button", name="Use it").click()
     page.get_by_role("tab", name="Live").click()
     expect(page.locator("#status")).to_contain_text("the client 'bert' is no operator")
+
+
+def test_a_screen_reader_hears_the_choice_and_finds_every_control(page: Page, shared: RunningGateway) -> None:
+    page.goto(shared.url)
+    page.get_by_role("button", name="Decide").click()
+    expect(page.get_by_role("status")).to_have_text("Write a prompt first.")
+    page.get_by_label("Prompt", exact=True).fill(PROMPT)
+    expect(page.get_by_role("status")).to_contain_text("Chosen: ")
+    # A named position of the dial moves the slider, which says its name.
+    page.get_by_role("button", name="quality").click()
+    expect(page.get_by_role("slider", name="Dial")).to_have_attribute("aria-valuetext", re.compile("^quality"))
+    expect(page.get_by_role("img")).to_have_accessible_name(re.compile("is chosen: quality 0"))
+    expect(page.get_by_role("table", name="Models, best first").get_by_role("rowheader")).to_have_count(6)
+    for _ in range(2):
+        page.get_by_role("button", name="Add an earlier turn").click()
+    page.get_by_role("button", name="Remove earlier turn 1").click()
+    expect(page.get_by_label("Text of earlier turn 1")).to_be_visible()
+    # End and Home reach the last and the first tab.
+    page.get_by_role("tab", name="Try a prompt").focus()
+    page.keyboard.press("End")
+    expect(page.get_by_role("tab", name="Live")).to_be_focused()
+
+
+def test_all_models_can_be_shown(page: Page, model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLM_ROUTER_MODEL", str(model_folder))
+    gateway = RunningGateway(None)
+    try:
+        page.goto(gateway.url)
+        page.get_by_label("Prompt", exact=True).fill(PROMPT)
+        rows = page.get_by_role("table", name="Models, best first").get_by_role("rowheader")
+        expect(rows).to_have_count(15)
+        page.get_by_role("button", name="Show all 45 models").click()
+        expect(rows).to_have_count(45)
+    finally:
+        gateway.close()
+
+
+def test_models_without_prices_are_ranked_too(page: Page, shared: RunningGateway) -> None:
+    def forget_prices(route: Route) -> None:
+        answer = route.fetch()
+        decision = answer.json()
+        for score in decision["scores"].values():
+            score["cost_usd"] = None
+        route.fulfill(response=answer, json=decision)
+
+    page.route("**/v1/route", forget_prices)
+    page.goto(shared.url)
+    page.get_by_label("Prompt", exact=True).fill(PROMPT)
+    expect(page.locator("#chosen")).to_contain_text("for coding")
+    expect(page.get_by_role("img")).to_have_accessible_name("No model has a known price.")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -37,7 +37,7 @@ import aiohttp
 
 ROOT = Path(__file__).parents[1]
 _CONCURRENCY = 32
-_FAULTS, _BROKEN_S = ("down", "slow", "half-open", "malformed", "killed"), 4.0
+_FAULTS, _BROKEN_S = ("down", "slow", "half-open", "malformed", "killed"), 8.0
 # Shares of the requests that are streams, and of the streams whose client leaves.
 _STREAMS, _LEAVE = 0.5, 0.1
 _FIRST_PORT = 8311
@@ -293,7 +293,7 @@ class FaultRun:
     async def run(self) -> None:
         """Run, and print what came of it."""
         upstreams = [await self._processes.start_upstream(_FIRST_PORT + n) for n in range(2)]
-        limits = "[calls]\nfirst_token_s = 5.0\nanswer_s = 5.0\ndeadline_s = 60.0\n"
+        limits = "[calls]\nfirst_token_s = 3.0\nanswer_s = 3.0\ndeadline_s = 60.0\n"
         target, process = await self._processes.start_gateway(upstreams, limits)
         self._ends_at = time.monotonic() + self._seconds
         async with _connect() as session:

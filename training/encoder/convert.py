@@ -15,7 +15,7 @@ from router.errors import EncoderError
 from training.encoder.folder import check_new, new_folder, write_record
 from training.encoder.onnx_graph import write_graph
 from training.encoder.parity import compare_vectors
-from training.encoder.source_model import find_prefix, hash_weights, load_source_model, special_tokens
+from training.encoder.source_model import find_prefix, hash_weights, limit_tokens, load_source_model, special_tokens
 
 Precision = Literal["int8", "fp32"]
 
@@ -114,7 +114,7 @@ def _describe(model: Any, *, name: str, precision: Precision, max_tokens: int) -
         pooling="mean" if pooling == "mean" else "cls",
         normalize=len(kinds) == 3,  # noqa: PLR2004 - the longer of the two forms above
         prefix=find_prefix(model),
-        max_tokens=min(max_tokens, int(model.max_seq_length or max_tokens)),
+        max_tokens=limit_tokens(model, max_tokens),
         special_before=before,
         special_after=after,
         precision=precision,

@@ -10,7 +10,7 @@ from router.classify.encoder_record import TuningRecord
 from training.data.prompts import PromptSet
 from training.encoder.draft_texts import make_texts
 from training.encoder.recipe import FinetuneRecipe
-from training.encoder.source_model import load_source_model
+from training.encoder.source_model import limit_tokens, load_source_model
 from training.encoder.teacher import encode_as_teacher
 from training.encoder.tuning_run import TuningRun
 from training.encoder.tuning_texts import TuningTexts
@@ -94,7 +94,8 @@ def distil_student(
     kept = [prompts.rows[row].prompt for row in TuningTexts.of(prompts, seed=recipe.seed).kept]
     texts = TuningTexts.of(prompts, make_texts(kept, len(kept), seed=recipe.seed), seed=recipe.seed)
     model = load_source_model(str(teacher), purpose="distilling an encoder")
-    wanted = encode_as_teacher(model, texts.texts, max_tokens=recipe.max_tokens, kept_in=scratch, progress=encoding)
+    tokens = limit_tokens(model, recipe.max_tokens)
+    wanted = encode_as_teacher(model, texts.texts, max_tokens=tokens, kept_in=scratch, progress=encoding)
     run = TuningRun(str(teacher), texts, scratch, recipe=recipe, data_sha256=prompts.sha256, wanted=wanted)
     return _finish(run, prompts, progress)
 

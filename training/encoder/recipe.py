@@ -18,7 +18,8 @@ class FinetuneRecipe:
         epochs: Number of passes over the prompts. None: 3, or more if there are few prompts, to reach 400 steps.
         batch: Number of texts in a step.
         learning_rate: Highest learning rate of the encoder. That of the head is ten times as high.
-        max_tokens: Longest input in tokens. A longer text keeps its head and its tail, as at runtime.
+        max_tokens: Longest input in tokens. A longer text keeps its head and its tail, as at runtime. If
+            the model takes less, its limit applies.
         freeze_words: Whether the vectors of word pieces stay as they are. Otherwise those of pieces in the prompts move and
             the others do not, so that languages without prompts get worse.
         typos: Share of the texts that get typing errors in each pass, in [0, 1].

@@ -71,6 +71,11 @@ def encoder_layers(model: Any) -> Any:
     return encoder.layer
 
 
+def limit_tokens(model: Any, wanted: int) -> int:
+    """Return the wanted length of an input in tokens, or the longest one that a model takes if that is less."""
+    return min(wanted, int(model.max_seq_length or wanted))
+
+
 def find_prefix(model: Any) -> str:
     """Return the text that a model wants before a prompt. Empty if it wants none.
 

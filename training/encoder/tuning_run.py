@@ -22,6 +22,7 @@ from training.encoder.source_model import (
     find_prefix,
     hash_weights,
     keep_layers,
+    limit_tokens,
     load_source_model,
     set_prefix,
 )
@@ -163,7 +164,7 @@ class TuningRun:
         )
 
     def _tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        return tokenize(self._model.tokenizer, texts, self._recipe.max_tokens, self._prefix)
+        return tokenize(self._model.tokenizer, texts, limit_tokens(self._model, self._recipe.max_tokens), self._prefix)
 
     def _find_loss(self, rows: Sequence[int], vectors: Any, step: int) -> Any:
         """Return the loss of a batch: that of the labels, and the distance to the teacher's vectors if there are any."""

@@ -28,9 +28,10 @@ class DraftEncoder:
 
     Thread-safe. Pickles.
 
-    The arrays, with n pieces of d numbers and f filters:
+    The arrays, with v word pieces, n vectors of d numbers, and f filters:
 
-    - `tokens`, int8 of shape (n, d), and `scales`, float32 of shape (n,): the vector of a piece is their product.
+    - `rows`, int32 of shape (v,): the vector of each piece. Pieces that no text of the distillation has share the first one.
+    - `tokens`, int8 of shape (n, d), and `scales`, float32 of shape (n,): a vector is their product.
     - `edges`, float32 of shape (2, EDGE, d): added to the first pieces, and to the last ones, counted from the end.
     - `kernel`, float32 of shape (WIDTH, d, f), and `bias`, float32 of shape (f,): the convolution.
 
@@ -49,9 +50,9 @@ class DraftEncoder:
         check_draft(arrays)
         self._pieces = pieces
         self.arrays = dict(arrays)
-        self._tokens, self._scales, self._edges = arrays["tokens"], arrays["scales"], arrays["edges"]
-        self._kernel, self._bias = arrays["kernel"], arrays["bias"]
-        self._rows = max(1, _MAX_MULTIPLICATIONS // self._kernel[0].size)
+        self._rows_of, self._tokens, self._scales = arrays["rows"], arrays["tokens"], arrays["scales"]
+        self._edges, self._kernel, self._bias = arrays["edges"], arrays["kernel"], arrays["bias"]
+        self._block = max(1, _MAX_MULTIPLICATIONS // self._kernel[0].size)
 
     @property
     def name(self) -> str:
@@ -77,7 +78,7 @@ class DraftEncoder:
 
     def _pool(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return mean and maximum of the filters over the pieces, shape (dim,)."""
-        n, rows = len(ids), self._rows
+        n, rows = len(ids), self._block
         blocks = -(-n // rows)
         # Zeros at both ends, so that the filters see every piece in every place; and a whole number of blocks.
         padded = np.zeros((blocks * rows + WIDTH - 1, self._tokens.shape[1]), np.float32)
@@ -90,7 +91,8 @@ class DraftEncoder:
     def _embed(self, ids: NDArray[np.int64], *, out: NDArray[np.float32]) -> None:
         """Write the vectors of the pieces, shape (pieces, d), with the vectors of their places added."""
         n, near = len(ids), min(len(ids), EDGE)
-        np.multiply(self._tokens[ids], self._scales[ids, None], out=out)
+        rows = self._rows_of[ids]
+        np.multiply(self._tokens[rows], self._scales[rows, None], out=out)
         out[:near] += self._edges[0, :near]
         out[n - near :] += self._edges[1, near - 1 :: -1]
 
@@ -105,8 +107,9 @@ def check_draft(arrays: Mapping[str, NDArray[Any]]) -> None:
         EncoderError: If an array is missing, or has another type or shape.
     """
     n, d = arrays["tokens"].shape if "tokens" in arrays and arrays["tokens"].ndim == 2 else (0, 0)  # noqa: PLR2004
-    filters = arrays["bias"].size if "bias" in arrays else 0
+    filters, pieces = (arrays[name].size if name in arrays else 0 for name in ("bias", "rows"))
     expected = {
+        "rows": ("int32", (pieces,)),
         "tokens": ("int8", (n, d)),
         "scales": ("float32", (n,)),
         "edges": ("float32", (2, EDGE, d)),
@@ -114,7 +117,13 @@ def check_draft(arrays: Mapping[str, NDArray[Any]]) -> None:
         "bias": ("float32", (filters,)),
     }
     found = {name: (str(array.dtype), array.shape) for name, array in arrays.items()}
-    if found != expected or not (n and d and filters):
+    if found != expected or not (n and d and filters and pieces):
         raise EncoderError(
             f"a draft encoder must hold the arrays {expected}, got {found}; make it again with `llm-router-train distil`"
+        )
+    low, high = arrays["rows"].min(), arrays["rows"].max()
+    if not 0 <= low <= high < n:
+        raise EncoderError(
+            f"rows of a draft encoder must be between 0 and {n - 1}, got {low} to {high}; make it again with "
+            "`llm-router-train distil`"
         )

@@ -99,6 +99,11 @@ class OnnxEncoder:
         return self.record.dim
 
     @property
+    def vocabulary_size(self) -> int:
+        """Number of word pieces of the tokenizer."""
+        return int(self._tokenizer.get_vocab_size())
+
+    @property
     def sha256(self) -> str:
         """Hash over record, graph and tokenizer, without the draft. Encoders with the same hash give the same vectors."""
         digest = hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(self.record, draft=None)))
@@ -162,19 +167,22 @@ class OnnxEncoder:
         ids = self._split(text)
         return ids if len(ids) <= room else ids[:head] + ids[len(ids) - tail :]
 
-    def encode_pieces(self) -> NDArray[np.float32]:
-        """Return the vector of each word piece on its own, shape (pieces, dim): the mean over its tokens, not scaled.
+    def encode_pieces(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """Return the vector of each word piece on its own, shape (len(ids), dim): the mean over its tokens, not scaled.
+
+        Args:
+            ids: The word pieces. At least one.
 
         Raises:
             EncoderError: If the graph cannot be opened, see `open`.
         """
         self.open()
         before, after = self.record.special_before, self.record.special_after
-        return np.stack([self._run([*before, i, *after]).mean(axis=0) for i in range(self._tokenizer.get_vocab_size())])
+        return np.stack([self._run([*before, i, *after]).mean(axis=0) for i in ids])
 
     def _make_draft(self, arrays: Mapping[str, NDArray[Any]]) -> DraftEncoder:
         draft = DraftEncoder(partial(self.pieces, most=PIECES), arrays)
-        known, needed = len(arrays["tokens"]), self._tokenizer.get_vocab_size()
+        known, needed = len(arrays["rows"]), self.vocabulary_size
         if known < needed:
             raise EncoderError(
                 f"the draft must have all {needed} pieces of the tokenizer, got {known}; distil it again with "

@@ -81,8 +81,11 @@ def fit_draft(
         raise EncoderError(
             f"there must be at least one text with a word piece to distil from, got {len(texts)} without; add texts"
         )
+    used = sorted({piece for pieces in ids for piece in pieces})
+    rows = np.zeros(encoder.vocabulary_size, np.int32)
+    rows[used] = range(1, len(used) + 1)
     torch.manual_seed(recipe.seed)
-    net = DraftNet(torch, piece_vectors(encoder, recipe.dim), recipe.filters, probabilities.shape[1])
+    net = DraftNet(torch, piece_vectors(encoder, used, recipe.dim), recipe.filters, probabilities.shape[1])
     optimizer = torch.optim.AdamW(net.parameters, lr=recipe.learning_rate, weight_decay=_WEIGHT_DECAY)
     batches = _draw_batches([len(ids[i]) for i in kept], recipe)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -91,15 +94,15 @@ def fit_draft(
     targets = torch.from_numpy(probabilities.astype(np.float32))
     losses = []
     for step in progress(range(len(batches))):
-        rows = kept[batches[step]]
-        predicted = net.log_probabilities([ids[i] for i in rows])
-        loss = torch.nn.functional.kl_div(predicted, targets[rows], reduction="batchmean")
+        batch = kept[batches[step]]
+        predicted = net.log_probabilities([rows[ids[i]].tolist() for i in batch])
+        loss = torch.nn.functional.kl_div(predicted, targets[batch], reduction="batchmean")
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
         losses.append(loss.item())
-    return net.to_arrays(), float(np.mean(losses[-(len(losses) // recipe.epochs) :]))
+    return net.to_arrays(rows), float(np.mean(losses[-(len(losses) // recipe.epochs) :]))
 
 
 def _import_torch() -> Any:
@@ -110,13 +113,13 @@ def _import_torch() -> Any:
     return torch
 
 
-def piece_vectors(encoder: OnnxEncoder, dim: int) -> NDArray[np.float32]:
-    """Return the first vectors of the draft's word pieces, shape (pieces, dim).
+def piece_vectors(encoder: OnnxEncoder, pieces: Sequence[int], dim: int) -> NDArray[np.float32]:
+    """Return the first vectors of the draft's word pieces, shape (len(pieces), dim).
 
     They are the first principal components of the full encoder's vectors of single pieces, scaled to one standard deviation
     over all components.
     """
-    vectors = encoder.encode_pieces()
+    vectors = encoder.encode_pieces(pieces)
     vectors = vectors - vectors.mean(axis=0)
     left, scales, _ = np.linalg.svd(vectors, full_matrices=False)
     components = left[:, :dim] * scales[:dim]

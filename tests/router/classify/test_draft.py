@@ -7,7 +7,7 @@ import pytest
 from router.classify.draft import EDGE, WIDTH, DraftEncoder
 from router.errors import EncoderError
 
-PIECES, D, FILTERS = 26, 4, 5
+PIECES, VECTORS, D, FILTERS = 26, 20, 4, 5
 
 
 def letters(text: str) -> list[int]:
@@ -16,9 +16,10 @@ def letters(text: str) -> list[int]:
 
 def make_arrays(seed: int = 0) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
-    floats = {"scales": (PIECES,), "edges": (2, EDGE, D), "kernel": (WIDTH, D, FILTERS), "bias": (FILTERS,)}
+    floats = {"scales": (VECTORS,), "edges": (2, EDGE, D), "kernel": (WIDTH, D, FILTERS), "bias": (FILTERS,)}
     arrays = {name: rng.normal(size=shape).astype(np.float32) for name, shape in floats.items()}
-    return arrays | {"tokens": rng.integers(-127, 128, (PIECES, D)).astype(np.int8)}
+    rows = rng.integers(0, VECTORS, PIECES).astype(np.int32)
+    return arrays | {"rows": rows, "tokens": rng.integers(-127, 128, (VECTORS, D)).astype(np.int8)}
 
 
 ARRAYS = make_arrays()
@@ -28,7 +29,7 @@ DRAFT = DraftEncoder(letters, ARRAYS)
 def by_hand(ids: list[int]) -> np.ndarray:
     """Return the vector by the definition, one number after the other."""
     n = len(ids)
-    vectors = [ARRAYS["tokens"][i] * ARRAYS["scales"][i] for i in ids]
+    vectors = [ARRAYS["tokens"][row] * ARRAYS["scales"][row] for row in ARRAYS["rows"][ids]]
     for i in range(min(n, EDGE)):
         vectors[i] = vectors[i] + ARRAYS["edges"][0, i]
         vectors[n - 1 - i] = vectors[n - 1 - i] + ARRAYS["edges"][1, i]
@@ -70,6 +71,10 @@ def test_a_draft_pickles() -> None:
         {"kernel": ARRAYS["kernel"][..., :-1]},
         {"bias": ARRAYS["bias"][:0]},
         {"other": ARRAYS["bias"]},
+        {"rows": ARRAYS["rows"].astype(np.int64)},
+        {"rows": ARRAYS["rows"][:0]},
+        {"rows": ARRAYS["rows"] - 1},
+        {"rows": ARRAYS["rows"] + VECTORS},
     ],
 )
 def test_arrays_of_another_type_or_shape_are_refused(change: dict[str, np.ndarray]) -> None:

@@ -93,7 +93,7 @@ def test_check_says_what_is_in_a_sound_folder(run: Run, folder: Path) -> None:
     code, out, _ = run("check", str(folder))
     assert code == 0
     assert out.startswith(f"{folder}: sound\n")
-    assert "all-MiniLM-L6-v2 tuned, 384 dimensions" in out
+    assert "multilingual-e5-small, tuned and distilled, 384 dimensions" in out
 
 
 @pytest.mark.parametrize("name", ["classifier.safetensors", "report.md"])

@@ -6,7 +6,7 @@ A FILE is a CSV with `prompt` and, for the accuracy, `task` and `also`. SOURCE t
 set and model folder the script prints:
 
 - strict accuracy (`task`), lenient accuracy (`task` or one of `also`), and the share classified as ethics
-- the median time of `route()`, as a share of that of the first model folder. Every prompt goes through all folders in turn
+- the time of `route()`, and its median as a share of that of the first folder. Every prompt goes through all in turn
 - for the set of `--typos`: the share of prompts whose task stays the same with one typing error in every ten words
 - for sets after the first: the median time relative to prompts of the first set with the same number of characters
 
@@ -62,7 +62,9 @@ def main() -> None:
             print(f"  {path}")
             for title, figure in describe(rows, found.tasks, seed=arguments.seed).items():
                 print(f"    {title:34} {figure}")
-            print(f"    {'median time, first folder is 1':34} {statistics.median(found.milliseconds) / baseline:.2f}")
+            median, p99 = np.percentile(found.milliseconds, (50, 99))
+            print(f"    {'time, ms: median, p99':34} {median:.1f}, {p99:.0f}")
+            print(f"    {'median time, first folder is 1':34} {median / baseline:.2f}")
             if name != first:
                 ratio = compare_by_length(sets[first], measured[first][path], rows, found)
                 print(f"    {f'time relative to {first}':34} {ratio:.2f}")

@@ -42,7 +42,7 @@ def main() -> None:
     pairs = list(zip(plain, precise, strict=True))
     tasks, models = (sum(one[place] != other[place] for one, other in pairs) for place in (0, 1))
     largest = max(abs(one[2] - other[2]) for one, other in pairs)
-    print(f"{len(prompts)} prompts, full tier: {tasks} tasks and {models} models differ; confidence by at most {largest:.3f}")
+    print(f"{len(prompts)} prompts, full tier: {tasks} tasks and {models} models differ; confidence by up to {largest:.3f}")
 
 
 def _decide(model: Path | None, prompts: list[str]) -> list[tuple[str | None, str, float]]:

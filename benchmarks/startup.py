@@ -28,7 +28,7 @@ COMMANDS = {
     "from router import route": ["-c", "from router import route"],
     "route(), first tier": ["-c", f"import router; router.route({PROMPT!r})"],
     "route(), full tier": ["-c", f"import router; router.route({PROMPT!r}, tier='full')"],
-    "llm-router route --json": ["-m", "router.cli", "route", "--json", PROMPT],
+    "llm-router route --json": ["-c", "from router.cli import main; main()", "route", "--json", PROMPT],
 }
 SENTENCE_TRANSFORMERS = (
     "from sentence_transformers import SentenceTransformer as S; S({folder!r}, device='cpu').encode([{prompt!r}])"

@@ -1,6 +1,6 @@
 """A tokenizer with fewer pieces beside the whole one: what it lacks in each language.
 
-    python benchmarks/vocabulary.py --whole tokenizer.json --kept models/default/encoder/tokenizer.json --prompts data/prompts.csv
+    python benchmarks/vocabulary.py --whole FILE --kept models/default/encoder/tokenizer.json --prompts data/prompts.csv
 
 For each language it prints the share of unknown pieces, and how many more pieces a text has than with the whole tokenizer.
 """

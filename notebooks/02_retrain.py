@@ -133,7 +133,7 @@ plot_risk_coverage(evaluations["own"])
 # curve. A cheaper model at the end of the curve moved the knee. So we compare the folders at the same price of a point.
 
 # %%
-questions = ["reserve a desk for our guest on the 8th and 9th", "prove that sqrt(2) is irrational"]
+questions = ["reserve the interview room for the whole of next week", "prove that sqrt(2) is irrational"]
 questions += ["write a haiku about rain"]
 ours = {"house-3b", "gemini-3-flash-preview", "gpt-5.5"}
 worth = theirs.presets["balanced"].usd_per_point

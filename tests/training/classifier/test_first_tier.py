@@ -28,9 +28,7 @@ def confident(*certainties: float) -> np.ndarray:
         ([*range(15), 999], 0.62, 0.9),
     ],
 )
-def test_the_threshold_is_the_lowest_that_loses_little(
-    wrong: Sequence[int], threshold: float, share: float
-) -> None:
+def test_the_threshold_is_the_lowest_that_loses_little(wrong: Sequence[int], threshold: float, share: float) -> None:
     first = confident(*[0.615] * 100, *[0.9] * 900)
     full, targets = confident(*[0.8] * 1000), np.full(1000, RIGHT)
     first[list(wrong)] = first[list(wrong), ::-1]

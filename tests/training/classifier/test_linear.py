@@ -16,8 +16,8 @@ class Spy(LogisticRegression):
 
     predicted: list[np.ndarray] = []  # noqa: RUF012 - emptied by the fixture
 
-    def fit(self, design: object, targets: np.ndarray) -> "Spy":
-        super().fit(design, targets)
+    def fit(self, design: object, targets: np.ndarray, sample_weight: np.ndarray | None = None) -> "Spy":
+        super().fit(design, targets, sample_weight)
         self.predicted.append(self.predict_proba(design))
         return self
 
@@ -58,3 +58,9 @@ def test_a_label_without_training_rows_has_probability_zero(features: FeatureBlo
     unseen = [label for label in range(4) if label not in seen]
     assert probabilities[:, unseen].max() < 1e-6
     assert probabilities[:, list(seen)].min() > 1e-6
+
+
+def test_a_rare_label_weighs_as_much_as_the_median_but_each_prompt_at_most_five_times() -> None:
+    targets = np.repeat([0, 1, 2, 3], [100, 80, 40, 4])
+    weights = linear._weigh_rare(targets)
+    assert [weights[targets == label][0] for label in range(4)] == [1.0, 1.0, 1.5, 5.0]

@@ -35,7 +35,7 @@ def test_loading_and_routing_import_nothing_of_the_pipeline(model_folder: Path) 
 
 def test_a_prompt_that_the_first_tier_answers_never_loads_onnx_runtime(model_folder: Path) -> None:
     packages = loaded(
-        f"from router import Router; d = Router.load({str(model_folder)!r}).route('prove that sqrt(2) is irrational'); "
+        f"from router import Router; d = Router.load({str(model_folder)!r}).route('write a haiku about rain'); "
         "assert d.prediction.tier == 'first', d.prediction"
     )
     assert packages & (TRAINING_ONLY | {"onnxruntime"}) == set()

@@ -41,7 +41,7 @@ def test_arrays_that_do_not_fit_the_manifest_are_refused(folder: Path, damage: D
 
 
 # A prompt that the shipped first tier is sure of.
-SURE = "prove that sqrt(2) is irrational"
+SURE = "solve x^2 - 5x + 6 = 0"
 
 
 def test_heads_prices_and_risk_of_a_benchmark_are_loaded(folder: Path) -> None:

@@ -29,7 +29,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -198,7 +198,10 @@ def _draw_prompts() -> Callable[[], str]:
 async def compare(arguments: argparse.Namespace, processes: Processes) -> None:
     """Compare latency and throughput of the targets."""
     upstream = await processes.start_upstream(_FIRST_PORT)
-    targets = [Target(name="upstream alone", url=upstream, model="gpt-5.5"), (await processes.start_gateway([upstream]))[0]]
+    ours, _ = await processes.start_gateway([upstream])
+    # The others choose no model either if a client names it.
+    targets = [Target(name="upstream alone", url=upstream, model="gpt-5.5"), ours]
+    targets.append(replace(ours, name="ours, one model", model="gpt-5.5"))
     starts = {"portkey": processes.start_portkey, "litellm": processes.start_litellm}
     targets += [await starts[name](upstream) for name in arguments.others]
     draw = _draw_prompts()

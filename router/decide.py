@@ -33,7 +33,6 @@ from router.types import (
     RoutingContext,
     Strategy,
     TaskPrediction,
-    TierChoice,
     WireProtocol,
 )
 
@@ -151,24 +150,16 @@ class Decider:
             NoCandidateError: If every model is excluded for a prompt.
         """
         preference = options.find_preference(self._parameters.presets, self._parameters.risk)
+        models, _ = self._models
         silent = {} if protocol is None else self._fleet.find_silent(protocol, endpoints)
-        tier = self._choose_tier(options, silent)
+        # The models that no prompt can get.
+        excluded = self._fleet.unserved | silent | _exclude_not_allowed(models, options.allowed)
+        tier = options.tier or "auto"
+        if tier == "auto" and len(models) - len(excluded) == 1:
+            tier = "first"  # the task changes nothing
         classified = self._predictor.classify_many([prompt.turns for prompt in prompts], tier=tier)
         pairs = zip(prompts, classified, strict=True)
-        return [self._decide(prompt, found, options, preference, silent) for prompt, found in pairs]
-
-    def _choose_tier(self, options: RouteOptions, silent: Mapping[str, str]) -> TierChoice:
-        """Return the tier that reads the prompts. If one model is left, the task changes nothing, so the first one does."""
-        if options.tier in ("first", "full"):
-            return options.tier
-        models, _ = self._models
-        excluded = self._find_excluded(options, silent)
-        return "first" if len(models) - len(excluded) == 1 else "auto"
-
-    def _find_excluded(self, options: RouteOptions, silent: Mapping[str, str]) -> dict[str, str]:
-        """Return the models that no prompt can get, with the reasons."""
-        models, _ = self._models
-        return self._fleet.unserved | dict(silent) | _exclude_not_allowed(models, options.allowed)
+        return [self._decide(prompt, found, options, preference, excluded) for prompt, found in pairs]
 
     def _decide(
         self,
@@ -176,14 +167,14 @@ class Decider:
         classification: Classification,
         options: RouteOptions,
         preference: Preference,
-        silent: Mapping[str, str],
+        excluded: Mapping[str, str],
     ) -> RoutingDecision:
         reasons = self._describe_classification(classification)
         if options.focus is not None:
             prediction = narrow(classification.prediction, find_focus(options.focus, self._tasks))
             classification = replace(classification, prediction=prediction)
             reasons.append(describe_focus(options.focus))
-        scores, excluded = self._score(prompt, classification, options, preference, silent)
+        scores, excluded = self._score(prompt, classification, options, preference, excluded)
         ranking, cooling = self._rank(prompt, classification, options.key, scores, preference)
         models, _ = self._models
         return RoutingDecision(
@@ -217,11 +208,11 @@ class Decider:
         classification: Classification,
         options: RouteOptions,
         preference: Preference,
-        silent: Mapping[str, str],
+        never: Mapping[str, str],
     ) -> tuple[dict[str, ModelScore], dict[str, str]]:
         """Return the scores of the candidates, and the other models with the reason why each is excluded."""
         models, table = self._models
-        excluded = self._find_excluded(options, silent)
+        excluded = dict(never)
         windows = self._fleet.context_limits()
         # An endpoint knows its own window better than the model's profile does.
         rest = {

@@ -24,12 +24,13 @@ from router.errors import InputError
 from router.execution.async_driver import acomplete, astream
 from router.gateway.clients import Clients
 from router.gateway.errors import TooLargeError, TooManyError, TooSlowError, hide_fault
+from router.gateway.exchange import Exchange
 from router.gateway.names import Names, shorten
 from router.gateway.options import take_options
 from router.gateway.protocol import Request
 from router.gateway.record import Record
 from router.gateway.sender import Sender
-from router.gateway.upstream import Exchange, Upstream
+from router.gateway.upstream import Upstream
 from router.gateway.visit import ClientGoneError, Visit
 from router.gateway.wire import Body, read_body
 from router.options import RouteOptions

@@ -128,7 +128,7 @@ class SqliteLog(RequestLog):
         self._execute("INSERT OR REPLACE INTO log VALUES (?, ?, ?)", id_, at, _encode(line).decode())
         if not self._waiting and self._count_used() > self._config.max_mb * _MB:
             # A tenth at a time, because each removal reads the index.
-            self._database.execute(
+            self._execute(
                 "DELETE FROM log WHERE id IN (SELECT id FROM log ORDER BY at LIMIT (SELECT count(*) / 10 + 1 FROM log))"
             )
 

@@ -10,8 +10,8 @@ from prometheus_client.registry import Collector
 
 from router.core import Router
 from router.gateway.clients import Clients
+from router.gateway.exchange import SeenAttempt
 from router.gateway.record import Record
-from router.gateway.upstream import SeenAttempt
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _DECISION_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)

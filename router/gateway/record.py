@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from router.calls import Usage
 from router.decision import RoutingDecision
-from router.gateway.upstream import SeenAttempt
+from router.gateway.exchange import SeenAttempt
 from router.types import WireProtocol
 
 

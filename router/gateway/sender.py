@@ -8,7 +8,7 @@ from starlette.types import Send
 
 from router.errors import AllAttemptsFailedError, RouterError
 from router.gateway.errors import describe_error
-from router.gateway.upstream import Answer, Exchange
+from router.gateway.exchange import Answer, Exchange
 from router.gateway.visit import Visit
 
 # Failures of a server whose own words help the client: they are about the request.

@@ -12,8 +12,8 @@ from opentelemetry.propagate import extract
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from router.errors import ConfigError
+from router.gateway.exchange import SeenAttempt
 from router.gateway.record import Record
-from router.gateway.upstream import SeenAttempt
 
 _NS = 1_000_000_000
 # The forms of the two headers in W3C's Trace Context. Others would only make a line in the log of the process.

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from router.calls import Completion
 from router.decision import RoutingDecision
 from router.gateway.clients import Client
+from router.gateway.exchange import Exchange
 from router.gateway.protocol import Request, WireFormat
-from router.gateway.upstream import Exchange
 
 # Models of the ranking in the headers for debugging.
 _SHOWN_MODELS = 5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -190,6 +190,13 @@ def read_data(event: bytes) -> bytes:
 def replace_data(event: bytes, old: bytes, new: bytes) -> bytes:
     """Return an event with other data, if its data is one line. Its other lines and its ends of lines stay."""
     return event if old == new or b"\n" in old else event.replace(old, new, 1)
+
+
+def hide(data: bytes, secrets: Iterable[bytes]) -> bytes:
+    """Return bytes with stars in place of secrets."""
+    for secret in secrets:
+        data = data.replace(secret, b"***")
+    return data
 
 
 def make_valid(text: str) -> str:

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 # Accuracy that the first tier may lose against the full classifier, as a share of all prompts. The loss must be lower than
 # this with the given confidence. It is measured on held-out prompts of the same authors, whose hands the encoder knows. On
-# prompts of other people the loss is a fraction of it (ADR 13).
+# prompts of other people the loss was a fraction of it (ADR 13).
 MOST_LOST, CONFIDENCE = 0.02, 0.9
 
-# With fewer held-out prompts, a single error would already exceed `MOST_LOST`.
+# With fewer held-out prompts, three errors would already exceed `MOST_LOST`.
 FEWEST_HELD_OUT = 200
 
 # Largest share of outliers that the first tier may answer.

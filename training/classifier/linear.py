@@ -23,8 +23,7 @@ PARTS: tuple[Part, ...] = ("embedding", "words")
 
 # Inverse strengths of regularisation to choose from, for each part. A tuned encoder already separates the prompts of its
 # tuning, so stronger regularisation would have a lower log-loss. But it hides a label that is new to the encoder and has
-# few prompts: of 20 bookings, a regression with 60 others among 1,925 prompts finds 0 with 0.1, 5 with 1 and 12 with 10. The
-# accuracy of the other labels is the same.
+# few prompts, and the accuracy of the other labels is the same (`benchmarks/new_label.py`).
 CS: Mapping[Part, tuple[float, ...]] = {"embedding": (10.0, 30.0), "words": (1.0, 3.0, 10.0, 30.0)}
 
 # A label with fewer prompts than the median weighs as much as the median, but each prompt at most so much.
@@ -115,7 +114,7 @@ def fit_rows(
         alone = np.where(np.arange(n_labels) == seen[0], 0.0, _UNSEEN_LOGIT)
         return [Fit(weights=np.zeros((matrix.shape[1], n_labels)), bias=alone)] * len(cs)
     model = LogisticRegression(solver=solver, tol=_TOLERANCE, max_iter=_MAX_ITERATIONS, warm_start=True)
-    path, weights_of_rows = [], _weigh_rare(targets)
+    path, weights_of_rows = [], weigh_rare(targets)
     for c in cs:
         model.set_params(C=c).fit(matrix, targets, sample_weight=weights_of_rows)
         weights, bias = _weights(model, n_labels)
@@ -123,7 +122,7 @@ def fit_rows(
     return path
 
 
-def _weigh_rare(targets: NDArray[np.int64]) -> NDArray[np.float64]:
+def weigh_rare(targets: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the weight of each row: more than 1 if its label is rare."""
     counts = np.bincount(targets)
     typical = float(np.median(counts[counts > 0]))

@@ -90,12 +90,16 @@ def test_the_live_view_shows_what_runs(page: Page, start: Start) -> None:
     expect(page.locator("#latest tbody tr").first).to_contain_text("400")
 
 
+def give_key(page: Page, key: str) -> None:
+    page.get_by_label("Key of a client").fill(key)
+    page.get_by_role("button", name="Use it").click()
+
+
 def test_the_page_asks_for_a_key_if_it_needs_one(page: Page, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANNA", ANNA)
     monkeypatch.setenv("BERT", BERT)
     page.goto(start(KEYS).url)
-    page.get_by_label("Key of a client").fill(ANNA)
-    page.get_by_role("button", name="Use it").click()
+    give_key(page, ANNA)
     page.get_by_label("Prompt", exact=True).fill(PROMPT)
     expect(page.locator("#chosen")).to_contain_text("gpt-5.5 for coding")
 
@@ -104,8 +108,7 @@ def test_only_an_operator_sees_the_requests_of_all(page: Page, start: Start, mon
     monkeypatch.setenv("ANNA", ANNA)
     monkeypatch.setenv("BERT", BERT)
     page.goto(start(KEYS).url)
-    page.get_by_label("Key of a client").fill(BERT)
-    page.get_by_role("button", name="Use it").click()
+    give_key(page, BERT)
     page.get_by_role("tab", name="Live").click()
     expect(page.locator("#status")).to_contain_text("the client 'bert' is no operator")
 

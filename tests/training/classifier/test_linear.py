@@ -62,5 +62,5 @@ def test_a_label_without_training_rows_has_probability_zero(features: FeatureBlo
 
 def test_a_rare_label_weighs_as_much_as_the_median_but_each_prompt_at_most_five_times() -> None:
     targets = np.repeat([0, 1, 2, 3], [100, 80, 40, 4])
-    weights = linear._weigh_rare(targets)
+    weights = linear.weigh_rare(targets)
     assert [weights[targets == label][0] for label in range(4)] == [1.0, 1.0, 1.5, 5.0]

@@ -43,12 +43,16 @@ def test_continues_rows_have_many_languages_and_each_task_has_follow_ups(rows: l
 
 
 def test_the_mix_of_styles_and_sizes_follows_the_plan(alone: list[LabelledPrompt]) -> None:
-    share = {share.name: share.count / share.n for share in measure_mix(alone)}
-    assert share["typed"] >= 0.35
-    assert share["pasted"] >= 0.2
-    assert share["context"] >= 0.09
-    assert share["two"] >= 0.04
+    share, english = (
+        {share.name: share.count / share.n for share in measure_mix(rows)}
+        for rows in (alone, [row for row in alone if row.language == "en"])
+    )
     assert share["languages other than en"] >= 0.35
+    # The plan is older than the prompts in other languages, which are shorter.
+    assert english["typed"] >= 0.35
+    assert english["pasted"] >= 0.25
+    assert english["context"] >= 0.10
+    assert english["two"] >= 0.05
     sizes = sorted(len(row.prompt.split()) for row in alone)
     assert (sizes[0] <= 2, 1000 <= sizes[-1] <= 1500) == (True, True)
 

@@ -1,0 +1,92 @@
+"""What the parts of the gateway share of one request: the attempts, the parts of the answer, the last answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from router.calls import Chunk, Usage
+from router.gateway.protocol import WireFormat
+from router.gateway.wire import Body
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An answer of a server as the client gets it.
+
+    Attributes:
+        status: The HTTP status.
+        headers: The headers that clients read, by their lower-case names.
+        body: The body. Empty for a stream.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(default=b"", repr=False)
+
+
+@dataclass(slots=True, kw_only=True)
+class SeenAttempt:
+    """One attempt at a server.
+
+    Attributes:
+        model: Name of the model.
+        endpoint: Name of the endpoint.
+        began_at: When it began, by `time.monotonic`.
+        seconds: How long it took.
+        first_s: Seconds until the first part of a stream. None without one.
+        usage: Usage that the server reported.
+        finished: Whether a stream has come to its finish reason.
+        end: `ok`, or the class of the failure.
+    """
+
+    model: str
+    endpoint: str
+    began_at: float = field(default_factory=time.monotonic)
+    seconds: float = 0.0
+    first_s: float | None = None
+    usage: Usage = field(default_factory=Usage)
+    finished: bool = False
+    end: str = "running"
+
+    def add(self, chunk: Chunk) -> None:
+        """Take a chunk of a stream into account."""
+        self.first_s = time.monotonic() - self.began_at if self.first_s is None else self.first_s
+        self.usage = chunk.usage or self.usage
+        self.finished = self.finished or chunk.finish_reason is not None
+
+
+@dataclass(slots=True, kw_only=True)
+class Exchange:
+    """One request of a client and what comes back. The attempts at several servers share it.
+
+    Attributes:
+        format: The protocol.
+        path: Path of the request behind a server's base URL.
+        body: The body of the request.
+        headers: Headers of the client that servers read, without keys.
+        model: Model that was asked last. Empty before the first attempt.
+        endpoint: Endpoint that was asked last.
+        answer: The last answer: the one for the client, or the last refusal.
+        answer_id: Name that the server gave the answer. Empty if it gave none.
+        out: The parts of a stream that the client has not got yet.
+        attempts: The attempts so far.
+    """
+
+    format: WireFormat
+    path: str
+    body: Body = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    model: str = ""
+    endpoint: str = ""
+    answer: Answer | None = None
+    answer_id: str = ""
+    out: list[bytes] = field(default_factory=list, repr=False)
+    attempts: list[SeenAttempt] = field(default_factory=list)
+
+    def take(self) -> bytes:
+        """Return the parts of the stream that the client has not got yet, and forget them."""
+        data = b"".join(self.out)
+        self.out.clear()
+        return data

@@ -127,7 +127,7 @@ const sayChosen = () => say(`Chosen: ${$("chosen").textContent}.`);
 
 function plot(ranking) {
   const known = ranking.filter((score) => score.cost_usd > 0);
-  const width = 480, height = 260, left = 40, right = 12, top = 12, bottom = 30;
+  const width = 480, height = 260, left = 50, right = 12, top = 12, bottom = 30;
   const title = $("plot").querySelector("title");
   if (!known.length) {
     title.textContent = "No model has a known price.";
@@ -229,7 +229,8 @@ async function loadPresets() {
   $("dial").value = positionOf(presets.balanced);
   // Some names only weigh time, which this page does not show.
   const isFirst = ([, price], place, all) => all.findIndex(([, other]) => other === price) === place;
-  $("presets").replaceChildren(...Object.entries(presets).filter(isFirst).map(([name, price]) => {
+  const ordered = Object.entries(presets).filter(isFirst).sort((one, other) => positionOf(one[1]) - positionOf(other[1]));
+  $("presets").replaceChildren(...ordered.map(([name, price]) => {
     const button = element("button", name, { type: "button" });
     button.addEventListener("click", () => { $("dial").value = positionOf(price); turnDial(); sayChosen(); });
     return button;

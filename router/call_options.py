@@ -83,6 +83,7 @@ class CallOptions:
         timeout_s: Deadline of the call in seconds. None: that of `Serving.calls`.
         protocol: The protocol of the request.
         endpoints: Names of the endpoints that may be asked. None: all.
+        owner: Who makes the call. The sessions of different owners are kept apart.
     """
 
     route: RouteOptions
@@ -93,6 +94,7 @@ class CallOptions:
     timeout_s: float | None
     protocol: WireProtocol = "chat"
     endpoints: Collection[str] | None = None
+    owner: str = ""
 
     @classmethod
     def of(cls, keywords: Mapping[str, Any], *, stream: bool, defaults: RouteOptions) -> CallOptions:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from router.decide import Decider
     from router.decision import RoutingDecision
     from router.execution.steps import Plan
+    from router.options import RouteOptions
     from router.score.feedback import Learner
     from router.serving.fleet import Fleet
 
@@ -60,7 +61,12 @@ class Caller:
         prompt = parse_prompt(sent, tools={name: request[name] for name in _BESIDES_MESSAGES if request.get(name)} or None)
         needs = frozenset(options.route.needs) | self._find_needs(request) | prompt.needs
         (decision,) = self._decider.decide(
-            [prompt], replace(options.route, needs=needs), protocol=options.protocol, endpoints=options.endpoints
+            [prompt],
+            replace(options.route, needs=needs),
+            protocol=options.protocol,
+            endpoints=options.endpoints,
+            owner=options.owner,
+            request=request,
         )
         plan = self._fleet.plan(
             decision,
@@ -80,6 +86,25 @@ class Caller:
         )
         return Planned(decision, plan)
 
+    def decide(self, prompt: Prompt, options: RouteOptions, *, tools: object = None, owner: str = "") -> RoutingDecision:
+        """Decide, and plan no call.
+
+        Args:
+            prompt: A text or chat messages.
+            options: The options, the router's defaults included.
+            tools: The tools that the request offers. None: none.
+            owner: Who asks. The sessions of different owners are kept apart.
+
+        Raises:
+            InputError: As `Decider.decide`.
+            NoCandidateError: If every model is excluded.
+        """
+        sent = name_tools(tools)
+        needs = frozenset(options.needs) | self._find_needs(sent or {})
+        options = replace(options, needs=needs) if needs else options
+        (decision,) = self._decider.decide([parse_prompt(prompt, tools=sent)], options, owner=owner)
+        return decision
+
     def _find_needs(self, request: Mapping[str, object]) -> frozenset[str]:
         """Return the capabilities that a request uses, as far as any profile claims to have them."""
         form = request.get("response_format")
@@ -94,6 +119,11 @@ class Caller:
             probabilities = completion.decision.prediction.probabilities
             self._learner.add_length(completion.model, probabilities, completion.usage.output_tokens)
             self._decider.update_profiles(self._learner.profiles())
+
+
+def name_tools(tools: object) -> dict[str, object] | None:
+    """Return the tools under their name in a request. None if there are none."""
+    return None if tools is None else {"tools": tools}
 
 
 def check_executor(executor: Any, method: str, remedy: str) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
 from router.call_options import CallKeywords, CallOptions
-from router.caller import Caller, check_executor
+from router.caller import Caller, check_executor, name_tools
 from router.classify.keywords import KeywordRules
 from router.classify.text import Prompt, parse_prompt
 from router.decide import Decider, check_profiles, make_predictor
@@ -178,11 +178,12 @@ class Router:
         )
 
     @takes_options
-    def route(self, prompt: Prompt, **options: Unpack[RouteKeywords]) -> RoutingDecision:
+    def route(self, prompt: Prompt, *, tools: object = None, **options: Unpack[RouteKeywords]) -> RoutingDecision:
         """Decide which model should handle a prompt.
 
         Args:
-            prompt: Any text, or chat messages in the OpenAI form. The last user turn decides.
+            prompt: Any text, or chat messages in the OpenAI form. The last request of the user decides.
+            tools: The tools that the request offers. They count in its size, and the model must be able to call tools.
             **options: See `RouteOptions`.
 
         Raises:
@@ -192,11 +193,10 @@ class Router:
         >>> Router.load(prefer="quality").route("write a haiku about rain").task
         'writing'
         """
-        (decision,) = self._decider.decide([parse_prompt(prompt)], self._merge(options))
-        return decision
+        return self.caller.decide(prompt, self._merge(options), tools=tools)
 
     @takes_options
-    async def aroute(self, prompt: Prompt, **options: Unpack[RouteKeywords]) -> RoutingDecision:
+    async def aroute(self, prompt: Prompt, *, tools: object = None, **options: Unpack[RouteKeywords]) -> RoutingDecision:
         """Like `route`, in another thread, so that the event loop goes on.
 
         >>> import asyncio
@@ -205,7 +205,7 @@ class Router:
         """
         import asyncio
 
-        return await asyncio.to_thread(self.route, prompt, **options)
+        return await asyncio.to_thread(self.route, prompt, tools=tools, **options)
 
     @takes_options
     def route_many(
@@ -241,11 +241,12 @@ class Router:
         decisions = self._decider.decide([parse_prompt(prompt) for prompt in prompts], self._merge(options))
         return Batch.of(decisions) if budget_usd is None else spend(decisions, budget_usd)
 
-    def predict(self, prompt: Prompt, *, tier: TierChoice | None = None) -> TaskPrediction:
+    def predict(self, prompt: Prompt, *, tools: object = None, tier: TierChoice | None = None) -> TaskPrediction:
         """Return the task of a prompt without choosing a model.
 
         Args:
             prompt: As in `route`.
+            tools: As in `route`.
             tier: As in `RouteOptions`.
 
         Raises:
@@ -254,7 +255,7 @@ class Router:
         >>> Router.load().predict("write a haiku about rain").task
         'writing'
         """
-        return self._decider.predict(parse_prompt(prompt), self._merge({"tier": tier}))
+        return self._decider.predict(parse_prompt(prompt, tools=name_tools(tools)), self._merge({"tier": tier}))
 
     @overload
     def complete(

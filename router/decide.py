@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from router.classify.cache import CachedPredictor
@@ -30,6 +31,7 @@ from router.types import (
     ModelProfile,
     ModelScore,
     Preference,
+    Ranking,
     RoutingContext,
     Strategy,
     TaskPrediction,
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
     from router.options import RouteOptions
     from router.score.parameters import ScoringParameters
     from router.serving.fleet import Fleet
+
+_NO_PARAMETERS: Mapping[str, object] = MappingProxyType({})
 
 _log = logging.getLogger("contextual_llm_router")
 
@@ -121,7 +125,8 @@ class Decider:
 
     def predict(self, prompt: ParsedPrompt, options: RouteOptions) -> TaskPrediction:
         """Return the task of a prompt."""
-        return self._predictor.classify(prompt.turns, tier=options.tier or "auto").prediction
+        tier = options.tier or "auto"
+        return self._predictor.classify(prompt.turns, tier=tier, is_agent=prompt.is_agent).prediction
 
     def list_capabilities(self) -> frozenset[str]:
         """Return the capabilities that any model has."""
@@ -135,6 +140,8 @@ class Decider:
         *,
         protocol: WireProtocol | None = None,
         endpoints: Collection[str] | None = None,
+        owner: str = "",
+        request: Mapping[str, object] = _NO_PARAMETERS,
     ) -> list[RoutingDecision]:
         """Decide which model should handle each prompt.
 
@@ -144,6 +151,8 @@ class Decider:
             protocol: The protocol of the call that follows. Models without an endpoint that speaks it are excluded. None:
                 no call follows.
             endpoints: Names of the endpoints that the call may ask. None: all.
+            owner: Who sends the prompts. The sessions of different owners are kept apart.
+            request: The parameters of the call that follows. Variants with other parameters are excluded.
 
         Raises:
             InputError: If an option names something unknown, or the strategy returns no ranking.
@@ -154,12 +163,13 @@ class Decider:
         silent = {} if protocol is None else self._fleet.find_silent(protocol, endpoints)
         # The models that no prompt can get.
         excluded = self._fleet.unserved | silent | _exclude_not_allowed(models, options.allowed)
+        excluded |= _exclude_variants(models, request)
         tier = options.tier or "auto"
         if tier == "auto" and len(models) - len(excluded) == 1:
             tier = "first"  # the task changes nothing
-        classified = self._predictor.classify_many([prompt.turns for prompt in prompts], tier=tier)
+        classified = self._predictor.classify_many(prompts, tier=tier)
         pairs = zip(prompts, classified, strict=True)
-        return [self._decide(prompt, found, options, preference, excluded) for prompt, found in pairs]
+        return [self._decide(prompt, found, options, preference, excluded, owner) for prompt, found in pairs]
 
     def _decide(
         self,
@@ -168,6 +178,7 @@ class Decider:
         options: RouteOptions,
         preference: Preference,
         excluded: Mapping[str, str],
+        owner: str,
     ) -> RoutingDecision:
         reasons = self._describe_classification(classification)
         if options.focus is not None:
@@ -175,7 +186,10 @@ class Decider:
             classification = replace(classification, prediction=prediction)
             reasons.append(describe_focus(options.focus))
         scores, excluded = self._score(prompt, classification, options, preference, excluded)
-        ranking, cooling = self._rank(prompt, classification, options.key, scores, preference)
+        key = options.key or prompt.session.id
+        # The length goes in too, so that no name of an owner can be made to look like that of another and a key.
+        key = f"{len(owner)}:{owner}{key}" if owner and key else key
+        ranking, explained = self._rank(prompt, classification, key, scores, preference)
         models, _ = self._models
         return RoutingDecision(
             ranking=ranking,
@@ -187,11 +201,14 @@ class Decider:
             reasons=(
                 *self._problems,
                 *reasons,
-                *cooling,
+                *explained,
                 *describe_too_long([models[name] for name in scores], prompt.tokens),
                 *describe_unknown_parts(prompt.unknown_parts),
                 *describe_unknown(scores, preference),
             ),
+            requests={
+                name: {"model": models[name].base, **models[name].request} for name in ranking if models[name].request
+            },
         )
 
     def _describe_classification(self, classification: Classification) -> list[str]:
@@ -250,7 +267,11 @@ class Decider:
         scores: Mapping[str, ModelScore],
         preference: Preference,
     ) -> tuple[tuple[str, ...], list[str]]:
-        """Rank the models that can be called now, then those that cool down, the one that returns first before others."""
+        """Rank the models that can be called now, then those that cool down, the one that returns first before others.
+
+        Returns:
+            The ranking, and the reasons for it.
+        """
         cooling = self._fleet.find_cooling(list(scores))
         candidates = tuple(name for name in scores if name not in cooling) or tuple(scores)
         context = RoutingContext(
@@ -263,14 +284,21 @@ class Decider:
             loads=self._fleet.loads(candidates),
             inflight=self._fleet.inflight(candidates),
             weights=self._fleet.weights(candidates),
+            profiles=self._models[0],
+            tokens=prompt.tokens,
+            in_tool_call=prompt.session.in_tool_call,
+            stuck=prompt.session.stuck,
+            now_s=self._fleet.now(),
         )
-        ranking = _check_ranking(self.strategy.rank(context), candidates, self.strategy.name)
+        ranked = self.strategy.rank(context)
+        reasons = list(ranked.reasons) if isinstance(ranked, Ranking) else []
+        ranking = _check_ranking(ranked, candidates, self.strategy.name)
         if not cooling:
-            return ranking, []
+            return ranking, reasons
         if len(candidates) == len(scores):
-            return ranking, [describe_cooling(list(cooling), every=True)]
+            return ranking, [*reasons, describe_cooling(list(cooling), every=True)]
         last = sorted(cooling, key=lambda name: math.inf if (at := cooling[name]) is None else at)
-        return (*ranking, *last), [describe_cooling(last, every=False)]
+        return (*ranking, *last), [*reasons, describe_cooling(last, every=False)]
 
 
 def make_predictor(
@@ -341,6 +369,16 @@ def _exclude_not_allowed(models: Mapping[str, ModelProfile], allowed: Collection
     if unknown:
         raise InputError(f"allowed names unknown models {unknown}; the router has: {', '.join(models)}")
     return {name: "not among the allowed models" for name in models if name not in set(allowed)}
+
+
+def _exclude_variants(models: Mapping[str, ModelProfile], request: Mapping[str, object]) -> dict[str, str]:
+    """Return the variants whose parameters differ from those of a call, each with the reason."""
+    return {
+        profile.name: f"its {name} is {value!r}, but the call has another one"
+        for profile in models.values()
+        for name, value in profile.request.items()
+        if request.get(name, value) != value
+    }
 
 
 def _check_ranking(ranking: Sequence[str], candidates: Sequence[str], strategy: str) -> tuple[str, ...]:

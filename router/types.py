@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -75,17 +75,30 @@ class Estimate:
         _require_non_negative("n", self.n)
 
 
+_NUMBERS = (
+    "input_usd_per_mtok", "output_usd_per_mtok", "cached_input_usd_per_mtok", "cache_lifetime_s", "cost_usd", "latency_s",
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelProfile:
     """What is known about one model.
 
     Attributes:
         name: The name that `RoutingDecision.model` returns.
+        variant_of: Name of the model that this is with other options. Empty if it is the model itself.
+        request: Parameters that make the variant, by their names in chat completions, such as
+            `{"reasoning_effort": "high"}`. They are sent with each request.
         provider: Who serves the model.
         quality: Expected score by task. A missing task counts with the mean of the others.
         input_usd_per_mtok: List price in USD per million input tokens. None if unknown.
         output_usd_per_mtok: List price in USD per million output tokens. None if unknown.
+        cached_input_usd_per_mtok: Price in USD per million input tokens that the provider's prompt cache holds. None if it
+            keeps none.
+        cache_lifetime_s: Seconds after the last request for which that cache keeps a prompt.
         output_tokens: Mean length of an answer in tokens, by task.
+        output_tokens_ratio: Length of a variant's answers relative to those of its model, hidden reasoning included. It
+            counts for tasks without a length of its own.
         cost_usd: Mean measured cost of one prompt in USD. It counts if there are no list prices.
         cost_usd_by_task: Mean measured cost of one prompt in USD, by task. It counts if there are no list prices.
         latency_s: Mean measured seconds to a whole answer. None if unknown.
@@ -94,17 +107,24 @@ class ModelProfile:
         weight: Relative capacity, above 0.
         source: Where the figures come from.
 
+    >>> ModelProfile(name="gpt-5.5@low", variant_of="gpt-5.5", request={"reasoning_effort": "low"}).base
+    'gpt-5.5'
     >>> own = ModelProfile(name="house-3b", quality={"math": Estimate(mean=0.4, stderr=0.05, n=90)}, cost_usd=0.00002)
     >>> own.quality["math"].mean
     0.4
     """
 
     name: str
+    variant_of: str = ""
+    request: Mapping[str, object] = field(default_factory=dict)
     provider: str = ""
     quality: Mapping[str, Estimate] = field(default_factory=dict)
     input_usd_per_mtok: float | None = None
     output_usd_per_mtok: float | None = None
+    cached_input_usd_per_mtok: float | None = None
+    cache_lifetime_s: float = 300.0
     output_tokens: Mapping[str, float] = field(default_factory=dict)
+    output_tokens_ratio: float = 1.0
     cost_usd: float | None = None
     cost_usd_by_task: Mapping[str, float] = field(default_factory=dict)
     latency_s: float | None = None
@@ -113,10 +133,20 @@ class ModelProfile:
     weight: float = 1.0
     source: str = ""
 
+    @property
+    def base(self) -> str:
+        """Name of the model without the options of a variant."""
+        return self.variant_of or self.name
+
     def __post_init__(self) -> None:
         _require(isinstance(self.name, str) and bool(self.name), "name must be a string that is not empty", self.name)
-        for name in ("provider", "source"):
+        for name in ("provider", "source", "variant_of"):
             _require(isinstance(getattr(self, name), str), f"{name} must be a string", getattr(self, name))
+        _require(isinstance(self.request, Mapping), "request must map parameters to values", self.request)
+        is_variant = bool(self.variant_of) == bool(self.request) and self.variant_of != self.name
+        _require(is_variant, "variant_of and request must be set together, and name another model", self.variant_of)
+        ratio = self.output_tokens_ratio
+        _require(_is_number(ratio) and ratio > 0, "output_tokens_ratio must be a number above 0", ratio)
         _require(_is_number(self.weight) and self.weight > 0, "weight must be a number above 0", self.weight)
         window: Any = self.context_window
         holds = window is None or (isinstance(window, Integral) and _is_number(window) and int(window) > 0)
@@ -127,7 +157,7 @@ class ModelProfile:
         _require_mapping("quality", self.quality, Estimate, "{'math': Estimate(mean=0.9, stderr=0.02, n=200)}")
         _require_mapping("output_tokens", self.output_tokens, Real, "{'math': 400}")
         _require_mapping("cost_usd_by_task", self.cost_usd_by_task, Real, "{'math': 0.002}")
-        for name in ("input_usd_per_mtok", "output_usd_per_mtok", "cost_usd", "latency_s"):
+        for name in _NUMBERS:
             _require_non_negative(name, getattr(self, name))
         for task, tokens in self.output_tokens.items():
             _require_non_negative(f"output_tokens[{task!r}]", tokens)
@@ -253,6 +283,11 @@ class RoutingContext:
             state.
         inflight: Requests in flight by model. 0 if unknown.
         weights: Present capacity by model, above 0: the profile's weight, or less while the model recovers from a failure.
+        profiles: The profiles of all models, by name.
+        tokens: Upper estimate of the size of the prompt, in tokens.
+        in_tool_call: Whether the prompt ends with the result of a tool, so that a model is in the middle of its turn.
+        stuck: Why the session seems to make no progress. Empty if it does not.
+        now_s: Seconds by the router's clock.
 
     >>> from router import Router
     >>> def cheapest(context: RoutingContext) -> list[str]:
@@ -270,10 +305,33 @@ class RoutingContext:
     loads: Mapping[str, float] = field(default_factory=dict)
     inflight: Mapping[str, int] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
+    profiles: Mapping[str, ModelProfile] = field(default_factory=dict)
+    tokens: int = 0
+    in_tool_call: bool = False
+    stuck: str = ""
+    now_s: float = 0.0
+
+
+class Ranking(list[str]):
+    """A ranking with sentences that explain it. They become reasons of the decision.
+
+    Args:
+        models: The models, best first.
+        reasons: The sentences.
+
+    >>> Ranking(["a", "b"], reasons=["a was asked for"]).reasons
+    ('a was asked for',)
+    """
+
+    def __init__(self, models: Iterable[str], *, reasons: Iterable[str] = ()) -> None:
+        super().__init__(models)
+        self.reasons = tuple(reasons)
 
 
 class Strategy(Protocol):
     """Ranks all candidates, best first. The ranking is also the fallback order. A plain function fits.
+
+    A `Ranking` also explains itself.
 
     >>> from router import Router
     >>> by_name: Strategy = lambda context: sorted(context.candidates)

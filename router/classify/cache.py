@@ -8,6 +8,7 @@ from dataclasses import replace
 from hashlib import blake2b
 
 from router.classify.predictor import Classification, TaskPredictor
+from router.classify.text import ParsedPrompt
 from router.types import TierChoice
 
 # Below this number of prompts, starting threads takes longer than they save.
@@ -32,48 +33,54 @@ class CachedPredictor:
         self._cached: OrderedDict[bytes, Classification] = OrderedDict()
         self._lock = threading.Lock()
 
-    def classify(self, turns: Sequence[str], *, tier: TierChoice = "auto") -> Classification:
+    def classify(self, turns: Sequence[str], *, tier: TierChoice = "auto", is_agent: bool = False) -> Classification:
         """Return the classification of a conversation, see `TaskPredictor.classify`.
 
         Args:
             turns: The user's turns, newest first.
             tier: The tier that answers.
+            is_agent: Whether the turns belong to the session of an agent.
         """
         if not self._size:
-            return self.predictor.classify(turns[0], turns[1:], tier=tier)
-        key = _hash((*turns, tier))
+            return self.predictor.classify(turns[0], turns[1:], tier=tier, is_agent=is_agent)
+        key = _hash((*turns, tier, str(is_agent)))
         with self._lock:
             found = self._cached.get(key)
             if found is not None:
                 self._cached.move_to_end(key)
         if found is None:
             # Outside the lock: two threads may classify the same prompt, but no thread waits for the encoder of another.
-            found = self.predictor.classify(turns[0], turns[1:], tier=tier)
+            found = self.predictor.classify(turns[0], turns[1:], tier=tier, is_agent=is_agent)
             with self._lock:
                 self._cached[key] = found
                 if len(self._cached) > self._size:
                     self._cached.popitem(last=False)
         return _copy(found)
 
-    def classify_many(self, prompts: Sequence[Sequence[str]], *, tier: TierChoice = "auto") -> list[Classification]:
+    def classify_many(self, prompts: Sequence[ParsedPrompt], *, tier: TierChoice = "auto") -> list[Classification]:
         """Return the classification of each prompt, as `classify` does, on all processors.
 
         Equal prompts are classified once.
 
         Args:
-            prompts: The user's turns of each prompt, newest first.
+            prompts: The prompts.
             tier: The tier that answers.
         """
         from concurrent.futures import ThreadPoolExecutor
 
+        asked = [(prompt.turns, prompt.is_agent) for prompt in prompts]
         # Longest first, so that no thread starts on a long prompt while the others have nothing left to do.
-        unique = sorted({tuple(turns) for turns in prompts}, key=lambda turns: -sum(map(len, turns)))
+        unique = sorted(set(asked), key=lambda pair: -sum(map(len, pair[0])))
+
+        def find(pair: tuple[tuple[str, ...], bool]) -> Classification:
+            return self.classify(pair[0], tier=tier, is_agent=pair[1])
+
         if len(unique) < _MIN_PROMPTS_FOR_THREADS:
-            return [self.classify(turns, tier=tier) for turns in prompts]
+            return [find(pair) for pair in asked]
         # Threads are enough: ONNX Runtime and numpy release the interpreter lock while they compute.
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            found = dict(zip(unique, pool.map(lambda turns: self.classify(turns, tier=tier), unique), strict=True))
-        return [_copy(found[tuple(turns)]) for turns in prompts]
+            found = dict(zip(unique, pool.map(find, unique), strict=True))
+        return [_copy(found[pair]) for pair in asked]
 
     def __reduce__(self) -> tuple[object, ...]:
         return _make_empty, (self.predictor, self._size)

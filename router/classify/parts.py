@@ -30,13 +30,13 @@ class Content(NamedTuple):
     """The content of a message.
 
     Attributes:
-        text: The text, for the classifier.
+        texts: The texts of its parts, for the classifier.
         tokens: Upper estimate of the size.
         needs: Capabilities that it needs.
         unknown: Types of parts that are not known.
     """
 
-    text: str
+    texts: tuple[str, ...]
     tokens: int
     needs: frozenset[str] = frozenset()
     unknown: frozenset[str] = frozenset()
@@ -54,19 +54,19 @@ def read_content(content: object, where: str) -> Content:
 
     >>> parts = [{"type": "text", "text": "what is this?"}, {"type": "image_url", "image_url": {"url": "https://a.b/c.png"}}]
     >>> read_content(parts, "message 0")
-    Content(text='what is this?', tokens=5005, needs=frozenset({'vision'}), unknown=frozenset())
+    Content(texts=('what is this?',), tokens=5005, needs=frozenset({'vision'}), unknown=frozenset())
     """
     if content is None:  # an assistant turn that only calls tools
-        return Content("", 0)
+        return Content((), 0)
     if isinstance(content, str):
-        return Content(content, count_tokens(content))
+        return Content((content,), count_tokens(content))
     if not isinstance(content, (list, tuple)):
         raise InputError(f"content of {where} must be a str or a list of parts, got {type(content).__name__}")
     if not all(isinstance(part, Mapping) for part in content):
         raise InputError(f"parts of {where} must be mappings such as {{'type': 'text', 'text': '...'}}")
     parts = [_read_part(part, where) for part in content]
     return Content(
-        "\n".join(part.text for part in parts if part.text),
+        tuple(text for part in parts for text in part.texts if text),
         sum(part.tokens for part in parts),
         frozenset().union(*(part.needs for part in parts)),
         frozenset().union(*(part.unknown for part in parts)),
@@ -94,20 +94,20 @@ def _read_part(part: Mapping[str, object], where: str) -> Content:
     given, text = part.get("type"), part.get("text")
     kind = given if isinstance(given, str) else ""
     if isinstance(text, str) and (given is None or kind in _TEXTS):
-        return Content(text, count_tokens(text))
+        return Content((text,), count_tokens(text))
     if kind in _TEXTS:
-        return Content("", count_tokens(write_json(part)))
+        return Content((), count_tokens(write_json(part)))
     words = kind.split("_")
     need = next((_NEEDS[word] for word in words if word in _NEEDS), None)
     if need is not None:
-        return Content("", _count_media(part, need), frozenset({need}))
+        return Content((), _count_media(part, need), frozenset({need}))
     tokens = count_tokens(write_json(part))
     if kind not in _TEXTUAL:
-        return Content("", tokens, unknown=frozenset({_name(kind)}))
+        return Content((), tokens, unknown=frozenset({_name(kind)}))
     inner = part.get("content")
     if isinstance(inner, (list, tuple)):  # the result of a tool may hold parts itself
-        return read_content(inner, where)._replace(text="")
-    return Content("", tokens)
+        return read_content(inner, where)._replace(texts=())
+    return Content((), tokens)
 
 
 def _count_media(part: Mapping[str, object], need: str) -> int:

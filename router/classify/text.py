@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from router.classify.messages import Message, Prompt, read_messages
 from router.classify.parts import Content, read_content, write_json
+from router.classify.request import Said, find_requests
+from router.classify.session import NO_SESSION, Session, read_session
 from router.classify.tokens import count_tokens
 
 __all__ = ["HEAD_CHARS", "TAIL_CHARS", "Message", "ParsedPrompt", "Prompt", "cut", "parse_prompt"]
@@ -17,6 +20,7 @@ HEAD_CHARS = TAIL_CHARS = 1500
 _TOKENS_PER_MESSAGE = 5
 # The texts of the first group that has a message decide. The last group is any other role.
 _DECIDING_ROLES = (("user",), ("system", "developer"))
+_TOOL_ROLES = ("tool", "function")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,16 +28,21 @@ class ParsedPrompt:
     """The parts of a prompt that the router needs.
 
     Attributes:
-        turns: The turns that decide, newest first, each cut to head and tail. Never empty.
+        turns: The person's own words in the turns that decide, newest first, each cut to head and tail. Turns without such
+            words are left out. Never empty.
         tokens: Upper estimate of the size of all messages and tools, in tokens.
         needs: Capabilities that the content needs: `vision`, `audio`, `video`, `file`.
         unknown_parts: Types of content parts that are not known, in alphabetical order. `other` if a type is no plain name.
+        session: What the messages show of their session.
+        is_agent: Whether the request offers tools, or its history has calls of tools.
     """
 
     turns: tuple[str, ...]
     tokens: int
     needs: frozenset[str] = frozenset()
     unknown_parts: tuple[str, ...] = ()
+    session: Session = NO_SESSION
+    is_agent: bool = False
 
 
 def cut(text: str) -> str:
@@ -62,21 +71,42 @@ def parse_prompt(prompt: Prompt, *, tools: object = None) -> ParsedPrompt:
     """
     extra = 0 if tools is None else count_tokens(write_json(tools))
     if isinstance(prompt, str):
-        return ParsedPrompt(turns=(cut(prompt),), tokens=count_tokens(prompt) + _TOKENS_PER_MESSAGE + extra)
+        turns = _find_turns([Said("user", [prompt])], agent=False)
+        return ParsedPrompt(turns=turns, tokens=count_tokens(prompt) + _TOKENS_PER_MESSAGE + extra)
     messages = read_messages(prompt)
     contents = [read_content(message.get("content"), f"message {i}") for i, message in enumerate(messages)]
+    said = [Said(message["role"], content.texts) for message, content in zip(messages, contents, strict=True)]
+    is_agent = _offers_tools(tools) or any(map(_uses_tools, messages))
+    turns = _find_turns(said, agent=is_agent)
     return ParsedPrompt(
-        turns=_find_turns([message["role"] for message in messages], contents),
+        turns=turns,
         tokens=sum(map(_count_message, messages, contents)) + extra,
         needs=frozenset().union(*(content.needs for content in contents)),
         unknown_parts=tuple(sorted(frozenset().union(*(content.unknown for content in contents)))),
+        session=read_session(messages, [content.texts for content in contents], turns[0]),
+        is_agent=is_agent,
     )
 
 
-def _find_turns(roles: list[str], contents: list[Content]) -> tuple[str, ...]:
-    deciding = next((group for group in _DECIDING_ROLES if set(group) & set(roles)), roles)
-    turns = [cut(content.text) for role, content in zip(roles, contents, strict=True) if role in deciding]
-    return tuple(reversed(turns))
+def _find_turns(messages: Sequence[Said], *, agent: bool) -> tuple[str, ...]:
+    if requests := find_requests(messages, agent=agent):
+        return tuple(map(cut, reversed(requests)))
+    roles = {message.role for message in messages}
+    deciding = next((group for group in _DECIDING_ROLES if not roles.isdisjoint(group)), roles)
+    return tuple(cut("\n".join(message.texts)) for message in reversed(messages) if message.role in deciding)
+
+
+def _offers_tools(sent: object) -> bool:
+    return bool(sent.get("tools") or sent.get("functions")) if isinstance(sent, Mapping) else sent is not None
+
+
+def _uses_tools(message: Mapping[str, Any]) -> bool:
+    """Return whether a message calls a tool or holds the result of one."""
+    if message["role"] in _TOOL_ROLES or any(message.get(name) for name in ("tool_calls", "function_call")):
+        return True
+    content = message.get("content")
+    parts = content if isinstance(content, (list, tuple)) else ()
+    return any(part.get("type") in ("tool_use", "tool_result") for part in parts)
 
 
 def _count_message(message: dict[str, Any], content: Content) -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
@@ -29,7 +31,7 @@ from router.gateway.log import RequestLog
 from router.gateway.messages import Messages
 from router.gateway.metrics import CONTENT_TYPE, Metrics
 from router.gateway.names import UnknownModelError, shorten
-from router.gateway.options import take_options
+from router.gateway.options import name_owner, take_options
 from router.gateway.protocol import WireFormat, read_field
 from router.gateway.responses import Responses
 from router.gateway.visit import ClientGoneError, Visit
@@ -166,7 +168,10 @@ class _Pages:
         client = self._gateway.clients.identify(headers)
         name = str(read_field(body, "model", str, "a text, such as 'auto'", "auto"))
         choice = self._gateway.names.find(name, options, client.models)
-        decision = await self._gateway.router.aroute(prompt, **choice.options.given())
+        router = self._gateway.router
+        tools = read_value(body["tools"]) if "tools" in body else None
+        decide = partial(router.caller.decide, prompt, tools=tools, owner=name_owner(client.name, body))
+        decision = await asyncio.to_thread(decide, choice.options.with_defaults(router.defaults))
         return _respond(decision.to_dict())
 
     async def take_feedback(self, request: Request) -> Response:

@@ -26,7 +26,7 @@ from router.gateway.clients import Clients
 from router.gateway.errors import TooLargeError, TooManyError, TooSlowError, hide_fault
 from router.gateway.exchange import Exchange
 from router.gateway.names import Names, shorten
-from router.gateway.options import take_options
+from router.gateway.options import name_owner, take_options
 from router.gateway.protocol import Request
 from router.gateway.record import Record
 from router.gateway.sender import Sender
@@ -168,7 +168,7 @@ class Gateway:
         choice = self.names.find(request.model, options, visit.client.models)
         self.clients.admit(visit.client)
         headers = {name: value for name, value in visit.headers.items() if name.startswith(_PASSED_ON)}
-        visit.exchange = Exchange(format=visit.format, path=visit.path, body=body, headers=headers)
+        visit.exchange = Exchange(format=visit.format, path=visit.path, body=body, headers=headers, known=request.besides)
         call = CallOptions(
             route=choice.options.with_defaults(self.router.defaults),
             request={**request.besides, "exchange": visit.exchange},
@@ -178,6 +178,7 @@ class Gateway:
             timeout_s=None,
             protocol=visit.format.protocol,
             endpoints=self._find_place(visit),
+            owner=name_owner(visit.client.name, body),
         )
         began = time.perf_counter()
         planned = await asyncio.to_thread(self.router.caller.plan, request.messages, call, began_at=visit.began_at)

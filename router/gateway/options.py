@@ -33,6 +33,9 @@ _HEADERS: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "session": ("key", str),
     "tier": ("tier", str),
 }
+# Where clients name the session of a request, and where they name its user.
+_SESSION_HEADERS = ("x-session-id", "x-claude-code-session-id", "session_id", "session-id")
+_SESSION_FIELDS, _USER_FIELD = ("session_id", "prompt_cache_key"), "user"
 # The headers of answers, and the one that asks for more of them.
 _SAID = {"debug", "id", "model", "task", "confidence", "strategy"}
 
@@ -69,4 +72,30 @@ def take_options(headers: Mapping[str, str], body: Body) -> RouteOptions:
         raise InputError(f"the field {FIELD!r} must hold options, such as {{'prefer': 'cheap'}}, got {type(given).__name__}")
     if "session" in given:
         given["key"] = given.pop("session")
+    if "key" not in options | given and (session := _find_session(headers, body)):
+        options["key"] = session
     return RouteOptions.of(options | given)
+
+
+def name_owner(client: str, body: Body) -> str:
+    """Return who sends a request: the client, and the user that it names. Sessions of different owners are kept apart.
+
+    Args:
+        client: Name of the client.
+        body: The body.
+    """
+    metadata = read_value(body["metadata"]) if "metadata" in body else None
+    # Anthropic's protocol has the user in another field.
+    user = _read_text(body, _USER_FIELD) or (str(metadata.get("user_id") or "") if isinstance(metadata, dict) else "")
+    return f"{client}/{user}" if user else client
+
+
+def _find_session(headers: Mapping[str, str], body: Body) -> str:
+    """Return the name that the client gave to the session of a request. Empty if it gave none."""
+    named = [headers.get(name, "") for name in _SESSION_HEADERS] + [_read_text(body, name) for name in _SESSION_FIELDS]
+    return next(filter(None, named), "")
+
+
+def _read_text(body: Body, name: str) -> str:
+    value = read_value(body[name]) if name in body else ""
+    return value if isinstance(value, str) else ""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from router.errors import InputError
 from router.strategies.contextual import good_enough
-from router.types import RoutingContext, Strategy
+from router.types import Ranking, RoutingContext, Strategy
 
 # 0.90 − 0.88 is a little more than 0.02, and should still lie in a band of width 0.02.
 _ROUNDING = 1e-9
@@ -36,12 +36,13 @@ class Banded:
         if not self.width >= 0:
             raise InputError(f"width must be 0 or more, got {self.width}")
 
-    def __call__(self, context: RoutingContext) -> list[str]:
+    def __call__(self, context: RoutingContext) -> Ranking:
         """Return the ranking of the band, then the others."""
         order = self.left(context)
         band = self._find_band(context, order)
         inside = self.right(replace(context, candidates=band, scores={name: context.scores[name] for name in band}))
-        return [*inside, *(name for name in order if name not in band)]
+        reasons = [reason for each in (order, inside) if isinstance(each, Ranking) for reason in each.reasons]
+        return Ranking([*inside, *(name for name in order if name not in band)], reasons=reasons)
 
     def _find_band(self, context: RoutingContext, order: Sequence[str]) -> tuple[str, ...]:
         """Return the band in the order of the model folder. It is never empty."""

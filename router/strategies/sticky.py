@@ -2,93 +2,220 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from router.errors import InputError
 from router.strategies.contextual import contextual, good_enough
-from router.types import RoutingContext, Strategy
+from router.types import Ranking, RoutingContext, Strategy
+
+# A model is stronger than another if its expected quality is higher by at least this.
+_STRONGER = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """What is remembered of a session.
+
+    Attributes:
+        model: Its model.
+        task: The task of its latest request.
+        requests: Number of requests with this task in a row.
+        tokens: Size of the latest prompt, which the model's cache holds.
+        at_s: Time of the latest request.
+        is_raised: Whether the model is a stronger one, because the session was stuck.
+    """
+
+    model: str
+    task: str | None
+    requests: int = 1
+    tokens: int = 0
+    at_s: float = 0.0
+    is_raised: bool = False
 
 
 class Sticky:
     """Rank the model of a session first, then the others.
 
-    The session (`context.key`) gets the first model of `inner` and keeps it. It moves in two cases:
+    The session (`context.key`) gets the first model of `inner` and keeps it, as long as this pays. It moves in these cases:
 
-    - `inner` ranks a model first whose utility is higher by more than `switch_gain`.
     - Its model is no candidate any more, or is no longer good enough for the `quality_floor` or `max_loss`.
+    - The session is stuck. Then a stronger model takes over, until the task changes.
+    - `inner` ranks a model first that gains more over the rest of the session than a cold prompt cache costs.
 
-    While no candidate is better by more than `switch_gain`, `inner` is not asked. So an `inner` with turns deals them to
-    sessions, not to requests. The other models are then ranked by the prompt. Without a key, `inner` ranks alone.
+    Inside a tool call only the first two move it. The last one is decided by numbers:
+
+        gain = u(new) − u(old) − s(old, held) + n · (u(new) + s(new, tokens) − u(old) − s(old, tokens))
+
+    Here u is the utility of a request without a cache. s(m, x) is what m's cache saves on x tokens, on the same scale.
+    `held` are the tokens that the cache of the old model still holds, none after its lifetime. n is the number of requests
+    with this task that are still to come. It is estimated by the number so far, as for anything that is observed at a random
+    moment of its life (Gott, 1993, Implications of the Copernican principle, Nature 363:315-319). So a session does not
+    move for a single request of another task.
+
+    While no candidate gains, `inner` is not asked. So an `inner` with turns deals them to sessions, not to requests. The
+    other models are then ranked by the prompt. Without a key, `inner` ranks alone.
 
     Thread-safe: simultaneous requests of one session go to one model. A pickled copy has no sessions.
 
     Args:
         inner: Chooses the model of a session.
-        switch_gain: Utility that a cold prompt cache costs, ≥ 0. The default is about the cost of reading 1,700 tokens of
-            conversation again at 1 USD per million. A warm cache saves nine tenths of that. A point of quality (0.01) is
-            worth 0.0005 USD here, as in `balanced`.
+        switch_gain: Utility by which a model must be better on each request, ≥ 0. Smaller differences are within the error
+            of the estimates.
         capacity: Number of sessions to remember, ≥ 1. The session with the longest silence is forgotten first.
 
     Raises:
         InputError: If an argument is out of range.
     """
 
-    def __init__(self, inner: Strategy = contextual, *, switch_gain: float = 0.03, capacity: int = 10_000) -> None:
+    def __init__(self, inner: Strategy = contextual, *, switch_gain: float = 0.01, capacity: int = 10_000) -> None:
         if not switch_gain >= 0:
             raise InputError(f"switch_gain must be 0 or more, got {switch_gain}")
         if capacity < 1:
             raise InputError(f"capacity must be 1 or more, got {capacity}")
         self._inner, self._switch_gain, self._capacity = inner, switch_gain, capacity
-        self._kept: OrderedDict[str, str] = OrderedDict()
+        self._sessions: OrderedDict[str, _Kept] = OrderedDict()
         self._lock = threading.Lock()
 
-    def __call__(self, context: RoutingContext) -> list[str]:
+    def __call__(self, context: RoutingContext) -> Ranking:
         """Return the ranking, and remember the model of the session."""
         if not context.key:
-            return list(self._inner(context))
-        remembered = self._recall(context.key)
-        kept = remembered if remembered is not None and _may_stay(remembered, context) else None
-        # `inner` may count turns, so it is only asked if the session could move.
-        if kept is not None and not any(self._gains(other, kept, context) for other in context.candidates):
-            return _put_first(kept, contextual(context))
-        ranking = self._inner(context)
-        if kept is None or self._gains(ranking[0], kept, context):
-            kept = self._keep(context, ranking[0], instead_of=remembered)
-        return _put_first(kept, ranking)
+            return _explain(self._inner(context))
+        before = self._recall(context.key)
+        ranking, is_raised = self._choose(before, context)
+        kept = self._keep(context, ranking[0], before, is_raised=is_raised)
+        return Ranking(_put_first(kept, ranking), reasons=ranking.reasons)
 
     def __reduce__(self) -> tuple[partial[Sticky], tuple[Strategy]]:
         """Pickle without the sessions, because they describe the caches that this process warmed."""
         return partial(Sticky, switch_gain=self._switch_gain, capacity=self._capacity), (self._inner,)
 
-    def _gains(self, other: str, kept: str, context: RoutingContext) -> bool:
-        """Return whether another model is better by more than a cold cache costs."""
-        return context.scores[other].utility - context.scores[kept].utility > self._switch_gain
+    def _choose(self, before: _Kept | None, context: RoutingContext) -> tuple[Ranking, bool]:
+        """Return the ranking for a session, and whether its first model is a stronger one because the session was stuck."""
+        if before is None:
+            return _explain(self._inner(context)), False
+        old = before.model
+        if old not in good_enough(context):
+            return _explain(self._inner(context), f"the session leaves {old}, which cannot be chosen now"), False
+        # The same request again, from a client that retries, shows no new trouble.
+        if context.stuck and context.tokens != before.tokens:
+            return _strengthen(before, context)
+        if context.in_tool_call:
+            return _stay(old, context, f"the session keeps {old} inside a tool call"), before.is_raised
+        if before.is_raised:
+            return self._reconsider(before, context)
+        return self._weigh(before, context), False
 
-    def _recall(self, key: str) -> str | None:
-        """Return the model of a session, and mark the session as used. None if it has none."""
+    def _reconsider(self, before: _Kept, context: RoutingContext) -> tuple[Ranking, bool]:
+        """Return the ranking of a session that a stronger model took over."""
+        if context.prediction.task == before.task:
+            return _stay(
+                before.model, context, f"the session keeps the stronger {before.model} until the task changes"
+            ), True
+        reason = f"the task has changed, so the session no longer needs the stronger {before.model}"
+        return _explain(self._inner(context), reason), False
+
+    def _weigh(self, before: _Kept, context: RoutingContext) -> Ranking:
+        """Return the ranking of a session that may move if this pays."""
+        old = before.model
+        gains = {new: gain for new in context.candidates if (gain := self._find_gain(new, before, context)) > 0}
+        # `inner` may count turns, so it is only asked if the session could move.
+        ranking = _explain(self._inner(context)) if gains else None
+        if ranking is not None and ranking[0] in gains:
+            new = ranking[0]
+            reason = f"the session moves from {old} to {new}, which gains {gains[new]:.2g} of utility over its rest"
+            return Ranking(ranking, reasons=[*ranking.reasons, reason])
+        best = max(context.candidates, key=lambda name: _find_value(name, context))
+        is_behind = _find_value(best, context) - _find_value(old, context) > self._switch_gain
+        reasons = [f"the session keeps {old}, because {best} would gain less than a cold prompt cache costs"]
+        return _stay(old, context, *(reasons if is_behind else ()))
+
+    def _find_gain(self, new: str, before: _Kept, context: RoutingContext) -> float:
+        """Return the utility that another model gains over the rest of the session. 0 if it gains too little a request."""
+        old = before.model
+        gain = _find_value(new, context) - _find_value(old, context)
+        later = gain + _find_saving(new, context.tokens, context) - _find_saving(old, context.tokens, context)
+        if new == old or later <= self._switch_gain:
+            return 0.0
+        profile = context.profiles.get(old)
+        is_warm = profile is not None and context.now_s - before.at_s < profile.cache_lifetime_s
+        held = min(before.tokens, context.tokens) if is_warm else 0
+        coming = before.requests if context.prediction.task == before.task else 0
+        return gain - _find_saving(old, held, context) + coming * later
+
+    def _recall(self, key: str) -> _Kept | None:
+        """Return what is known of a session, and mark it as used. None if it is new."""
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-            return self._kept.get(key)
+            if key in self._sessions:
+                self._sessions.move_to_end(key)
+            return self._sessions.get(key)
 
-    def _keep(self, context: RoutingContext, model: str, *, instead_of: str | None) -> str:
+    def _keep(self, context: RoutingContext, model: str, before: _Kept | None, *, is_raised: bool) -> str:
         """Remember the model of the session and return it. If another thread chose one in the meantime, that one stays."""
+        task = context.prediction.task
+        goes_on = before is not None and before.task == task
         with self._lock:
-            current = self._kept.get(context.key)
-            if current is not None and current != instead_of and _may_stay(current, context):
-                return current
-            self._kept[context.key] = model
-            self._kept.move_to_end(context.key)
-            if len(self._kept) > self._capacity:
-                self._kept.popitem(last=False)
+            current = self._sessions.get(context.key)
+            if current is not None and current is not before and current.model in good_enough(context):
+                return current.model
+            self._sessions[context.key] = _Kept(
+                model=model,
+                task=task,
+                requests=before.requests + 1 if before is not None and goes_on else 1,
+                tokens=context.tokens,
+                at_s=context.now_s,
+                is_raised=is_raised,
+            )
+            self._sessions.move_to_end(context.key)
+            if len(self._sessions) > self._capacity:
+                self._sessions.popitem(last=False)
             return model
 
 
-def _may_stay(model: str, context: RoutingContext) -> bool:
-    return model in good_enough(context)
+def _find_value(model: str, context: RoutingContext) -> float:
+    """Return the utility of a request without a cache. If a good enough model is asked for, only its cost counts."""
+    score = context.scores[model]
+    if context.preference.weighs:
+        return score.utility
+    return -(score.cost_usd or 0.0) if model in good_enough(context) else -math.inf
+
+
+def _find_saving(model: str, tokens: int, context: RoutingContext) -> float:
+    """Return the utility that a warm cache saves a model on some tokens."""
+    profile = context.profiles.get(model)
+    if profile is None or profile.input_usd_per_mtok is None or profile.cached_input_usd_per_mtok is None:
+        return 0.0
+    saved_usd = tokens * (profile.input_usd_per_mtok - profile.cached_input_usd_per_mtok) / 1e6
+    return 0.01 * saved_usd / context.preference.usd_per_point if context.preference.weighs else saved_usd
+
+
+def _find_stronger(model: str, context: RoutingContext) -> str | None:
+    """Return the model of the highest utility among those of clearly better quality. None if there is none."""
+    scores = context.scores
+    better = [name for name in context.candidates if scores[name].quality >= scores[model].quality + _STRONGER]
+    return max(better, key=lambda name: scores[name].utility, default=None)
+
+
+def _strengthen(before: _Kept, context: RoutingContext) -> tuple[Ranking, bool]:
+    """Return the ranking of a session that is stuck, and whether a stronger model leads it."""
+    old, stronger = before.model, _find_stronger(before.model, context)
+    if stronger is None:
+        return _stay(old, context, f"{context.stuck}, but no model is stronger than {old}"), before.is_raised
+    return _stay(stronger, context, f"{context.stuck}, so the stronger {stronger} takes over from {old}"), True
+
+
+def _explain(ranking: Sequence[str], *reasons: str) -> Ranking:
+    """Return a ranking, with more reasons."""
+    return Ranking(ranking, reasons=[*(ranking.reasons if isinstance(ranking, Ranking) else ()), *reasons])
+
+
+def _stay(model: str, context: RoutingContext, *reasons: str) -> Ranking:
+    """Return a model first, then the others by the prompt."""
+    return Ranking(_put_first(model, contextual(context)), reasons=reasons)
 
 
 def _put_first(model: str, ranking: Sequence[str]) -> list[str]:

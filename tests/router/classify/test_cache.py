@@ -10,6 +10,7 @@ from router.classify.cache import CachedPredictor
 from router.classify.classifier import TaskClassifier
 from router.classify.keywords import default_rules
 from router.classify.predictor import TaskPredictor
+from router.classify.text import parse_prompt
 from tests.router.fakes import LABELS, classifier, first_tier, model
 
 TAUGHT = {"one": (0.8, 0.1, 0.1), "two": (0.1, 0.8, 0.1), "three": (0.1, 0.1, 0.8)}
@@ -87,11 +88,11 @@ def test_an_invalid_size_is_refused(size: object) -> None:
 
 def test_many_prompts_are_classified_like_single_ones_and_equal_ones_once() -> None:
     cached, encoder = counted(8)
-    prompts = [(text,) for text in ("one", "two", "three", "other", "another", "one", "two")]
+    prompts = [parse_prompt(text) for text in ("one", "two", "three", "other", "another", "one", "two")]
     classified = cached.classify_many(prompts)
     assert sorted(encoder.encoded) == ["another", "one", "other", "three", "two"]
     single = counted(0)[0]
-    assert [r.prediction for r in classified] == [single.classify(turns).prediction for turns in prompts]
+    assert [r.prediction for r in classified] == [single.classify(prompt.turns).prediction for prompt in prompts]
     assert classified[0].prediction.probabilities is not classified[5].prediction.probabilities
     assert cached.classify_many([]) == []
 
@@ -103,4 +104,19 @@ def test_tiers_are_cached_separately() -> None:
     for _ in range(2):
         assert cached.classify(("one",)).prediction.tier == "first"
         assert cached.classify(("one",), tier="full").prediction.tier == "full"
-        assert [r.prediction.tier for r in cached.classify_many([("one",)] * 5, tier="full")] == ["full"] * 5
+        assert [r.prediction.tier for r in cached.classify_many([parse_prompt("one")] * 5, tier="full")] == ["full"] * 5
+
+
+def test_more_turns_continue_in_the_session_of_an_agent() -> None:
+    labels = ("coding", "writing", "continues")
+    taught = {"go on": (0.55, 0.05, 0.4), "write a poem": (0.0001, 0.9998, 0.0001)}
+    predictor = TaskPredictor(labels=labels[:2], classifier=classifier(taught, labels=labels), rules=default_rules())
+    cached = CachedPredictor(predictor, size=8)
+    turns = ("go on", "write a poem")
+    # Odds of 4 to 6 that it continues become three times as high: 2 to 1.
+    assert cached.classify(turns).prediction.task == "coding"
+    found = cached.classify(turns, is_agent=True).prediction
+    assert (found.task, round(found.inherited, 2)) == ("writing", 0.67)
+    # The first turn continues nothing.
+    first = cached.classify(("go on",), is_agent=True).prediction
+    assert first.probabilities == cached.classify(("go on",)).prediction.probabilities

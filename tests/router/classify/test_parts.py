@@ -12,7 +12,7 @@ def read(*parts: dict[str, object]) -> Content:
 @pytest.mark.parametrize("kind", ["text", "input_text", "output_text", None])
 def test_texts_are_joined(kind: str | None) -> None:
     content = read({"type": kind, "text": "what is"}, {"type": kind, "text": "this?"})
-    assert (content.text, content.needs, content.unknown) == ("what is\nthis?", frozenset(), frozenset())
+    assert (content.texts, content.needs, content.unknown) == (("what is", "this?"), frozenset(), frozenset())
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_texts_are_joined(kind: str | None) -> None:
 )
 def test_a_part_needs_what_its_type_names(kind: str, need: str) -> None:
     content = read({"type": "text", "text": "this?"}, {"type": kind, kind: {"url": "https://a.b/c"}})
-    assert (content.text, content.needs, content.unknown) == ("this?", {need}, frozenset())
+    assert (content.texts, content.needs, content.unknown) == (("this?",), {need}, frozenset())
 
 
 @pytest.mark.parametrize(
@@ -66,18 +66,18 @@ def test_an_unknown_part_is_named_unless_its_type_could_be_a_text(kind: object, 
 @pytest.mark.parametrize("text", [{"value": "hi"}, 5, None, ["a"]])
 def test_an_odd_text_counts_in_tokens_and_is_no_unknown_part(text: object) -> None:
     content = read({"type": "text", "text": text})
-    assert (content.text, content.unknown) == ("", frozenset())
+    assert (content.texts, content.unknown) == ((), frozenset())
     assert content.tokens > 0
 
 
 @pytest.mark.parametrize("kind", ["refusal", "thinking", "tool_use"])
 def test_parts_of_other_protocols_count_by_their_json(kind: str) -> None:
     content = read({"type": kind, "input": "7" * 100})
-    assert (content.text, content.needs, content.unknown) == ("", frozenset(), frozenset())
+    assert (content.texts, content.needs, content.unknown) == ((), frozenset(), frozenset())
     assert content.tokens >= 110
 
 
 def test_the_parts_in_a_tool_result_count() -> None:
     image = {"type": "image", "source": {"data": DATA}}
     content = read({"type": "tool_result", "tool_use_id": "t", "content": [{"type": "text", "text": "7" * 10}, image]})
-    assert (content.text, content.tokens, content.needs) == ("", 5011, {"vision"})
+    assert (content.texts, content.tokens, content.needs) == ((), 5011, {"vision"})

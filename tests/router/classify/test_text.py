@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
 from router import InputError
+from router.classify.session import NO_SESSION
 from router.classify.text import HEAD_CHARS, TAIL_CHARS, cut, parse_prompt
 from router.classify.tokens import count_tokens
 
@@ -28,7 +31,8 @@ def test_lone_surrogates_become_question_marks_and_pairs_stay() -> None:
 
 def test_a_text_and_one_message_of_it_are_parsed_alike() -> None:
     parsed = parse_prompt("0123456789")
-    assert parsed == parse_prompt([user("0123456789")])
+    # Only a message can begin a session.
+    assert parsed == replace(parse_prompt([user("0123456789")]), session=NO_SESSION)
     assert (parsed.turns, parsed.tokens) == (("0123456789",), 16)  # 11 and 5 for the message
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from training.data.agent_sessions import read_agent_sessions
 from training.data.fields import check_nul
 from training.data.problems import SHOWN_CHARS
 from training.data.prompts import TASKS, LabelledPrompt, PromptSet, describe_labels, read_task
-from training.data.table import DatasetError, Problems, hash_file, read_table
+from training.data.table import DatasetError, Problems, hash_file, open_table, read_table
 
 _ROLES = ("user", "assistant", "system")
 # Follow-ups up to this length, such as "now in German", mostly depend on the turn before. They are scored separately.
@@ -18,7 +19,9 @@ _SHORT_CHARS = 35
 def read_conversations(path: Path, *, tasks: Sequence[str] | None = TASKS) -> PromptSet:
     """Read conversations and return each user turn together with the turns before it.
 
-    The file has the columns `conversation_id`, `role`, `content` and `task`. Each row is one turn. The turns of a
+    A file with a column `message` holds sessions of agents; see `read_agent_sessions`.
+
+    Any other file has the columns `conversation_id`, `role`, `content` and `task`. Each row is one turn. The turns of a
     conversation are in order, but conversations may be mixed. Columns, roles and known tasks may be in any case.
 
     In the result, `group` is the conversation. `source` is `first turn`, `follow-up` or `short follow-up`. A follow-up is
@@ -31,6 +34,9 @@ def read_conversations(path: Path, *, tasks: Sequence[str] | None = TASKS) -> Pr
     Raises:
         DatasetError: If the file cannot be read or has no user turn. Also if rows break a rule: it lists them all.
     """
+    with open_table(path, required=lambda _: ()) as table:
+        if "message" in table.header:
+            return read_agent_sessions(path, tasks=tasks)
     problems = Problems(path)
     conversations: dict[str, list[tuple[str, str]]] = {}
     rows, repeated = [], []
@@ -48,7 +54,7 @@ def read_conversations(path: Path, *, tasks: Sequence[str] | None = TASKS) -> Pr
             task = read_task(number, task, tasks, problems)
             source = _name_turn(content, earlier)
             rows.append(
-                LabelledPrompt(prompt=content, task=task, group=name, source=source, row=number, earlier=tuple(earlier))
+                LabelledPrompt(prompt=content, task=task, group=name, source=source, row=number, earlier=_write(earlier))
             )
         earlier.append((role, content))
     problems.raise_any()
@@ -60,6 +66,10 @@ def read_conversations(path: Path, *, tasks: Sequence[str] | None = TASKS) -> Pr
             f"{len(repeated)} rows repeat a turn of their conversation, the first is row {repeated[0]}; remove them"
         )
     return PromptSet(rows=tuple(rows), sha256=hash_file(path), notes=tuple(f"{path.name}: {note}" for note in notes))
+
+
+def _write(turns: Sequence[tuple[str, str]]) -> tuple[dict[str, object], ...]:
+    return tuple({"role": role, "content": content} for role, content in turns)
 
 
 def _name_turn(content: str, earlier: Sequence[tuple[str, str]]) -> str:

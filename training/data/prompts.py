@@ -32,7 +32,9 @@ class LabelledPrompt:
         kind: The kind of request, such as `cover letters`.
         marks: The author's notes on its style, such as `typed`, `pasted`, `context` or `two`.
         row: Number of the row in the file. The header is row 1.
-        earlier: The earlier turns of its conversation as (role, content), oldest first.
+        earlier: The earlier messages of its conversation, oldest first.
+        message: The last message, if it is more than the prompt as a text. None: it is not.
+        tools: What the request offers besides its messages. None: nothing.
     """
 
     prompt: str
@@ -44,7 +46,9 @@ class LabelledPrompt:
     kind: str = ""
     marks: tuple[str, ...] = ()
     row: int = 0
-    earlier: tuple[tuple[str, str], ...] = ()
+    earlier: tuple[Mapping[str, object], ...] = ()
+    message: Mapping[str, object] | None = None
+    tools: object = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,9 +85,13 @@ def read_prompts(path: Path, *, tasks: Sequence[str] | None = TASKS, keep_repeat
     """
     problems = Problems(path)
     labels: dict[str, dict[str, int]] = {}  # of each prompt: its tasks, and the first row of each
-    rows, repeated = [], []
+    rows, repeated, unconfirmed = [], [], 0
     licences: dict[str, None] = {}  # a dict, because a set has no order and the manifest must be reproducible
     for number, record in read_table(path, required=("prompt", "task")):
+        # `llm-router-train label` writes such rows, and nobody has confirmed this one yet.
+        if record.get("proposed") and not record["task"].strip():
+            unconfirmed += 1
+            continue
         row = _read_row(number, record, tasks, problems)
         if row is None:
             continue
@@ -97,7 +105,8 @@ def read_prompts(path: Path, *, tasks: Sequence[str] | None = TASKS, keep_repeat
     problems.raise_any()
     if not rows:
         raise DatasetError(f"{path} must have at least one prompt below its header, found none; add rows")
-    notes = [*_describe_repeated(repeated), *_describe_conflicts(labels.values()), *describe_labels(rows)]
+    waiting = [f"{unconfirmed} rows have a proposed task that nobody has confirmed; they are skipped"] if unconfirmed else []
+    notes = [*waiting, *_describe_repeated(repeated), *_describe_conflicts(labels.values()), *describe_labels(rows)]
     return PromptSet(
         rows=tuple(rows),
         sha256=hash_file(path),

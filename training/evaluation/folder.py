@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from router.classify.encoder import OnnxEncoder
-from router.classify.text import Prompt
 from router.core import Router
 from router.model_folder.load import load_model_folder
+from router.types import TaskPrediction, TierChoice
 from training.classifier.features import FeatureBlocks, featurize
 from training.classifier.linear import fit_path, head_logits
 from training.data.prompts import LabelledPrompt, PromptSet, with_task
@@ -51,15 +51,14 @@ def evaluate_folder(
     _check_labels(rows, folder.manifest.labels, model)
     router = Router.from_model_folder(folder)
     texts = progress([row.prompt for row in rows])
-    predictions = [router.predict(_in_context(row, text)) for row, text in zip(rows, texts, strict=True)]
+    predictions = [_predict(router, row, text) for row, text in zip(rows, texts, strict=True)]
     baselines: dict[str, list[str | None]] = {}
     if any(row.earlier for row in rows):
         # Shows how much the earlier turns contribute.
         baselines["without context"] = [router.predict(row.prompt).task for row in rows]
     if folder.manifest.first is not None:
         # Shows how much accuracy the faster first tier costs.
-        conversations = [_in_context(row, row.prompt) for row in rows]
-        baselines["full tier alone"] = [router.predict(prompt, tier="full").task for prompt in conversations]
+        baselines["full tier alone"] = [_predict(router, row, row.prompt, tier="full").task for row in rows]
     if train_on is not None:
         featurize_cached = partial(featurize, encoder=OnnxEncoder.load(model / "encoder"), cache=cache, progress=progress)
         predict_by = {"embedding + LR": partial(_predict_by_embedding, featurize_cached)} | task_baselines(folder.rules)
@@ -80,11 +79,12 @@ def _check_labels(rows: Sequence[LabelledPrompt], labels: Sequence[str], model: 
         )
 
 
-def _in_context(row: LabelledPrompt, text: str) -> Prompt:
-    """Return a text with the turns before it, as a caller passes it to the router."""
-    if not row.earlier:
-        return text
-    return [{"role": role, "content": content} for role, content in (*row.earlier, ("user", text))]
+def _predict(router: Router, row: LabelledPrompt, text: str, *, tier: TierChoice | None = None) -> TaskPrediction:
+    """Return the prediction for a text with the turns before it, as a caller passes them to the router."""
+    if not row.earlier and row.message is None:
+        return router.predict(text, tier=tier)
+    last = {"role": "user", "content": text} if row.message is None else row.message
+    return router.predict([*row.earlier, last], tools=row.tools, tier=tier)
 
 
 def _predict_by_embedding(

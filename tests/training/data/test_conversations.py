@@ -50,9 +50,9 @@ def test_a_user_turn_has_the_turns_before_it(tmp_path: Path) -> None:
     file.write_text("conversation_id,role,content,task\n" + "".join(f"{','.join(turn)}\n" for turn in turns))
     poem, two, german, long = read_conversations(file).rows
     assert (poem.prompt, poem.task, poem.source, poem.earlier) == (
-        "write a poem", "writing", "first turn", (("system", "be brief"),),
+        "write a poem", "writing", "first turn", ({"role": "system", "content": "be brief"},),
     )  # fmt: skip
     assert (two.source, two.earlier, two.group) == ("first turn", (), "b")
     assert (german.source, german.group, german.row) == ("short follow-up", "a", 6)
-    assert german.earlier == (("system", "be brief"), ("user", "write a poem"), ("assistant", "Roses"))
-    assert (long.source, long.earlier) == ("follow-up", (("user", "2+2"),))
+    assert [message["content"] for message in german.earlier] == ["be brief", "write a poem", "Roses"]
+    assert (long.source, long.earlier) == ("follow-up", ({"role": "user", "content": "2+2"},))

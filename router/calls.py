@@ -18,6 +18,8 @@ class CallTarget:
 
     Attributes:
         model: Name of the model.
+        base: Name of the model without the options of a variant.
+        request: Parameters that make the variant.
         endpoint: Name of the endpoint, as the executor knows it.
         shared: Whether the endpoint serves other models too.
         context_window: Tokens that prompt and answer may have together. None if unknown.
@@ -29,6 +31,8 @@ class CallTarget:
 
     model: str
     endpoint: str
+    base: str = ""
+    request: Mapping[str, object] = field(default_factory=dict)
     shared: bool = False
     context_window: int | None = None
     capabilities: frozenset[str] = frozenset()
@@ -75,10 +79,11 @@ class CallRequest:
     The executor ends the attempt within these times, with a `CallError` if necessary.
 
     Attributes:
-        model: Name of the model.
+        model: Name of the model. If the router chose a variant, such as `gpt-5.5@high`, this is `gpt-5.5`.
         endpoint: Name of the endpoint.
+        variant: The router's name of the variant. Empty if it chose none.
         messages: Chat messages in the OpenAI form.
-        options: Passed on to the model unchanged.
+        options: The parameters of a variant among them. Passed on to the model unchanged.
         stream: Whether to return chunks instead of a reply.
         timeout_s: Seconds for the whole attempt, to the last chunk. Never more than the rest of the deadline.
         connect_timeout_s: Seconds to establish a connection.
@@ -102,7 +107,13 @@ class CallRequest:
     connect_timeout_s: float
     first_token_timeout_s: float
     chunk_timeout_s: float
+    variant: str = ""
     changes: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The router's name of the model or the variant."""
+        return self.variant or self.model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

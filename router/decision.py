@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -29,13 +29,14 @@ class RoutingDecision:
         preference: How quality was weighed against cost and time.
         excluded: The models that may not handle the prompt, each with the reason.
         reasons: Plain sentences that a reader should know besides the scores.
+        requests: The parameters that call each variant of a model, by the variant's name.
 
     >>> from router import route
     >>> decision = route("write a haiku about rain")
     >>> decision.task, decision.model == decision.ranking[0], decision.fallbacks == decision.ranking[1:]
     ('writing', True, True)
     >>> decision
-    <RoutingDecision: gemma-4-31b-it for writing (1.00), 44 fallbacks>
+    <RoutingDecision: gemma-4-31b-it for writing (1.00), 66 fallbacks>
     >>> print(decision.explain().splitlines()[0])
     task: writing, by classifier, first tier (writing 1.00, ...)
     """
@@ -47,11 +48,17 @@ class RoutingDecision:
     preference: Preference
     excluded: Mapping[str, str]
     reasons: tuple[str, ...]
+    requests: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
     @property
     def model(self) -> str:
         """The model to call."""
         return self.ranking[0]
+
+    @property
+    def request(self) -> dict[str, object]:
+        """The parameters of the SDK's `chat.completions.create()` that call the model, without messages."""
+        return dict(self.requests.get(self.model, {"model": self.model}))
 
     @property
     def fallbacks(self) -> tuple[str, ...]:
@@ -76,6 +83,7 @@ class RoutingDecision:
         """Return plain data for JSON. An infinite price of a point or tolerance becomes None."""
         return {
             "model": self.model,
+            "request": self.request,
             "ranking": list(self.ranking),
             "prediction": {
                 "task": self.prediction.task,

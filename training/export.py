@@ -75,9 +75,13 @@ def _describe(profile: ModelProfile) -> dict[str, Any]:
     means = [estimate.mean for _, estimate in qualities]
     return {
         "name": profile.name,
+        "variant_of": profile.variant_of,
+        "request": dict(profile.request),
         "provider": profile.provider,
         "input_usd_per_mtok": profile.input_usd_per_mtok,
         "output_usd_per_mtok": profile.output_usd_per_mtok,
+        "cached_input_usd_per_mtok": profile.cached_input_usd_per_mtok,
+        "cache_lifetime_s": profile.cache_lifetime_s,
         "cost_usd": profile.cost_usd,
         "latency_s": profile.latency_s,
         "context_window": profile.context_window,

@@ -46,7 +46,7 @@ def _describe(profiles: Sequence[ModelProfile], config: Config) -> list[str]:
             endpoint = config.endpoints[name]
             key = "no key" if endpoint.key_env is None else f"key in ${endpoint.key_env}"
             unset = " (not set)" if endpoint.key_env and endpoint.key_env not in os.environ else ""
-            lines.append(f"  {endpoint.base_url}  as {endpoint.model}, weight {weight:g}, {key}{unset}")
+            lines.append(f"  {endpoint.base_url}  as {endpoint.name_of(profile.base)}, weight {weight:g}, {key}{unset}")
     return lines
 
 

@@ -11,8 +11,10 @@ from router.model_folder.load import find_model_folder, load_model_folder
 from router.types import ModelProfile
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from router.calls import AsyncExecutor, CallRequest, Chunk, Executor, Reply
-    from router.config.schema import Config
+    from router.config.schema import Config, ModelConfig
     from router.core import Router
     from router.execution.endpoint import Endpoint
     from router.execution.openai import OpenAIExecutor
@@ -78,13 +80,41 @@ def choose_profiles(config: Config, profiles: Sequence[ModelProfile]) -> tuple[M
     Raises:
         ConfigError: If it names a model that the model folder lacks.
     """
-    known = [profile.name for profile in profiles]
+    by_name = {profile.name: profile for profile in profiles}
     for name, model in config.models.items():
-        unknown = [other for other in (name, *(model.fallbacks or ())) if other not in known]
+        profile = _make_variant(config.path, name, model, by_name)
+        if profile is not None:
+            by_name[name] = profile
+    for name, model in config.models.items():
+        unknown = [other for other in (name, *(model.fallbacks or ())) if other not in by_name]
         if unknown:
             raise ConfigError(
-                f"{config.path}: models.{name}: unknown models {unknown}; the model folder has: {', '.join(known)}"
+                f"{config.path}: models.{name}: unknown models {unknown}; the model folder has: {', '.join(by_name)}"
             )
-    chosen = [profile for profile in profiles if profile.name in (config.models or known)]
+    chosen = [profile for profile in by_name.values() if profile.name in (config.models or by_name)]
     weights = {name: model.weight for name, model in config.models.items() if model.weight is not None}
     return tuple(replace(profile, weight=weights.get(profile.name, profile.weight)) for profile in chosen)
+
+
+def _make_variant(path: Path, name: str, model: ModelConfig, profiles: Mapping[str, ModelProfile]) -> ModelProfile | None:
+    """Return the profile of a variant that a configuration describes. None if it describes none.
+
+    A variant that the model folder does not know has the figures of its model.
+
+    Raises:
+        ConfigError: If the description is incomplete, or names an unknown model.
+    """
+    if model.model is None and not model.request:
+        return None
+    if model.model is None or not model.request:
+        raise ConfigError(f"{path}: models.{name}: model and request make a variant together; add the other one")
+    base = profiles.get(model.model)
+    if base is None:
+        raise ConfigError(
+            f"{path}: models.{name}.model: unknown model {model.model!r}; the model folder has: {', '.join(profiles)}"
+        )
+    known = profiles.get(name, base)
+    try:
+        return replace(known, name=name, variant_of=base.base, request=model.request)
+    except InputError as error:
+        raise ConfigError(f"{path}: models.{name}: {error}") from error

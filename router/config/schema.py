@@ -73,6 +73,8 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """A model that may be chosen.
 
     Attributes:
+        model: The model that this is with other parameters. None: it is a model of the model folder.
+        request: The parameters that make this variant, such as `{reasoning_effort = "high"}`.
         weight: Capacity relative to the other models. None: that of its profile.
         served_by: Its endpoints. Empty: the only endpoint of the file.
         fallbacks: Models to call if it fails. None: the rest of the ranking.
@@ -80,6 +82,8 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         tokens_per_minute: Rate limit. None: no limit.
     """
 
+    model: str | None = None
+    request: dict[str, Any] = {}
     weight: Positive | None = None
     served_by: list[ServedBy] = []
     fallbacks: list[str] | None = None

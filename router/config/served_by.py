@@ -41,7 +41,7 @@ def share_capacity(model: str, weight: float | None, places: list[ServedBy]) -> 
 def make_endpoints(served: Mapping[str, list[ServedBy]], endpoints: Mapping[str, EndpointConfig]) -> dict[str, Endpoint]:
     """Return an endpoint of the OpenAI executor for every place in which a model is served."""
     return {
-        _name(model, place): endpoints[place.endpoint].make_endpoint(place.model or model)
+        _name(model, place): endpoints[place.endpoint].make_endpoint(place.model)
         for model, places in served.items()
         for place in places
     }

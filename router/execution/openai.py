@@ -166,7 +166,7 @@ class OpenAIExecutor:
         options: dict[str, object] = dict(request.options)
         if request.stream and endpoint.stream_usage:
             options.setdefault("stream_options", {"include_usage": True})
-        place = (request.endpoint, request.model)
+        place = (request.endpoint, request.name)
         return await self._adapter.send(place, endpoint, options, request.changes, partial(self._send, request, endpoint))
 
     async def _send(self, request: CallRequest, endpoint: Endpoint, options: dict[str, Any]) -> object:

@@ -241,10 +241,11 @@ class _Run:
             first_s = _SHARE_BEFORE_FALLBACK * timeout_s
             timeout_s = timeout_s if call.stream else min(first_s, policy.answer_s)
         return CallRequest(
-            model=target.model,
+            model=target.base or target.model,
             endpoint=target.endpoint,
+            variant=target.model if target.request else "",
             messages=call.messages,
-            options=call.options,
+            options={**target.request, **call.options} if target.request else call.options,
             stream=call.stream,
             timeout_s=timeout_s,
             connect_timeout_s=min(policy.connect_s, timeout_s),

@@ -64,6 +64,8 @@ class TargetChooser:
         self._tried: set[str] = set()
         # The failures of each target in this call, by name.
         self._failures: dict[str, list[FailureClass]] = {}
+        # The endpoints that did not answer in this call, in the order of their last failures.
+        self._silent: dict[str, None] = {}
         # The request has more tokens than this. 0: an endpoint has not called it too long.
         self._outgrown = 0
 
@@ -75,9 +77,15 @@ class TargetChooser:
     def untried(self) -> list[CallTarget]:
         """Return the able targets that have not been asked and may have enough room, best first.
 
-        After a request was too long, targets with an unknown window come last: nothing shows that theirs is larger.
+        A server that has just failed probably fails for another model too. So each model's endpoints come in the order of
+        their last failures in this call, those without one first. After a request was too long, targets with an unknown
+        window come last: nothing shows that theirs is larger.
         """
         left = [target for target in self._able if target.name not in self._tried and self._has_room(target)]
+        if self._silent:
+            models, silent = list(dict.fromkeys(target.model for target in left)), list(self._silent)
+            failed = {endpoint: place for place, endpoint in enumerate(silent)}
+            left.sort(key=lambda target: (models.index(target.model), failed.get(target.endpoint, -1)))
         return sorted(left, key=lambda target: target.context_window is None) if self._outgrown else left
 
     def begin(self, targets: Iterable[CallTarget]) -> tuple[CallTarget, Attempt] | None:
@@ -103,6 +111,9 @@ class TargetChooser:
             failure: The failure.
         """
         self._failures.setdefault(target.name, []).append(kind)
+        if kind == "transient":
+            self._silent.pop(target.endpoint, None)
+            self._silent[target.endpoint] = None
         if failure.too_long:
             self._outgrown = max(self._outgrown, self._find_outgrown(target, failure))
 

@@ -14,7 +14,7 @@ from router.gateway.protocol import EventReader, Request, WireFormat, read_besid
 from router.gateway.wire import Body, make_valid, read_json, write_event
 from router.types import WireProtocol
 
-_BESIDES = ("tools", "functions", "response_format", "max_tokens", "max_completion_tokens")
+_BESIDES = ("tools", "functions", "response_format", "max_tokens", "max_completion_tokens", "reasoning_effort")
 DONE = b"[DONE]"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from router.calls import Chunk, Usage
@@ -31,6 +31,7 @@ class SeenAttempt:
     """One attempt at a server.
 
     Attributes:
+        known: Names of the parameters that the router has read from the body.
         model: Name of the model.
         endpoint: Name of the endpoint.
         began_at: When it began, by `time.monotonic`.
@@ -78,6 +79,7 @@ class Exchange:
     path: str
     body: Body = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    known: Collection[str] = ()
     model: str = ""
     endpoint: str = ""
     answer: Answer | None = None

@@ -10,7 +10,16 @@ import msgspec
 from router.calls import Chunk, Reply, Usage
 from router.errors import CallError
 from router.execution.failures import failure_in
-from router.gateway.protocol import EventReader, Request, WireFormat, read_besides, read_field, read_model
+from router.gateway.protocol import (
+    EventReader,
+    Request,
+    WireFormat,
+    read_besides,
+    read_effort,
+    read_field,
+    read_model,
+    write_effort,
+)
 from router.gateway.wire import Body, make_valid, read_event, read_value, write_event
 from router.types import WireProtocol
 
@@ -24,6 +33,8 @@ _KINDS = {
     503: "overloaded_error",
     504: "timeout_error",
 }
+# platform.claude.com, effort.
+_EFFORT_FIELD = "output_config"
 _ENDS = {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "tool_use": "tool_calls"}
 
 
@@ -39,15 +50,19 @@ class Messages(WireFormat):
         """See `WireFormat.read_request`."""
         system = read_value(body["system"]) if "system" in body else None
         given = cast("list[object]", read_field(body, "messages", list, "a list of messages", []))
-        messages = [_read_message(message) for message in given]
+        messages = [read_message(message) for message in given]
         if system:
             messages.insert(0, {"role": "system", "content": system})
         return Request(
             model=read_model(body),
             messages=messages,
             stream=cast("bool", read_field(body, "stream", bool, "true or false", False)),
-            besides=read_besides(body, {"tools": "tools", "max_tokens": "max_tokens"}),
+            besides=read_besides(body, {"tools": "tools", "max_tokens": "max_tokens"}) | read_effort(body, _EFFORT_FIELD),
         )
+
+    def add_options(self, body: Body, options: Mapping[str, object]) -> None:
+        """See `WireFormat.add_options`."""
+        super().add_options(body, write_effort(body, _EFFORT_FIELD, options))
 
     def read_reply(self, answer: object) -> Reply:
         """See `WireFormat.read_reply`."""
@@ -100,7 +115,7 @@ class _MessageEvents(EventReader):
         return Chunk(text="") if kind in ("content_block_start", "content_block_delta") else None
 
 
-def _read_message(message: object) -> dict[str, object]:
+def read_message(message: object) -> dict[str, object]:
     """Return a message as the router reads it. A turn of the user that only holds results of tools is a tool's message."""
     if not isinstance(message, Mapping):
         return {"role": "user", "content": message}  # the router says what is wrong with it

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from router.calls import Chunk, Reply
 from router.errors import InputError
-from router.gateway.wire import Body, read_value
+from router.gateway.wire import Body, read_value, write_value
 from router.types import WireProtocol
 
 
@@ -21,7 +21,8 @@ class Request:
         messages: The conversation, as chat messages of OpenAI.
         stream: Whether the answer comes in events.
         earlier: Name of an earlier answer that the request continues, and that its server keeps. Empty: none.
-        besides: What the request sends besides the messages, by OpenAI's names: `tools`, `response_format`, `max_tokens`.
+        besides: What the request sends besides the messages, by OpenAI's names: `tools`, `response_format`, `max_tokens`,
+            `reasoning_effort`.
     """
 
     model: str
@@ -77,6 +78,19 @@ class WireFormat(ABC):
             InputError: If a field that it reads has another type.
         """
 
+    def add_options(self, body: Body, options: Mapping[str, object]) -> None:
+        """Write the parameters of a variant of a model into the body of a request.
+
+        Args:
+            body: The body, which changes.
+            options: The parameters by their names in chat completions.
+        """
+        for name, value in options.items():
+            if name == "extra_body" and isinstance(value, Mapping):
+                self.add_options(body, value)
+            else:
+                body[name] = write_value(value)
+
     @abstractmethod
     def read_reply(self, answer: object) -> Reply:
         """Return what a whole answer says.
@@ -130,6 +144,29 @@ def read_model(body: Body) -> str:
         InputError: If it is no text.
     """
     return str(read_field(body, "model", str, "a text, such as 'auto'", "auto")) or "auto"
+
+
+def read_effort(body: Body, field: str) -> dict[str, object]:
+    """Return the reasoning effort in the field of a body, under OpenAI's name. Empty if there is none."""
+    value = read_value(body[field]) if field in body else None
+    effort = value.get("effort") if isinstance(value, Mapping) else None
+    return {"reasoning_effort": effort} if effort else {}
+
+
+def write_effort(body: Body, field: str, options: Mapping[str, object]) -> dict[str, object]:
+    """Write the reasoning effort into the field of a body. Return the other options.
+
+    Args:
+        body: The body, which changes.
+        field: The field that holds the effort.
+        options: Options by their names in chat completions.
+    """
+    others = {name: value for name, value in options.items() if name != "reasoning_effort"}
+    if len(others) < len(options):
+        value = read_value(body[field]) if field in body else None
+        inside = value if isinstance(value, dict) else {}
+        body[field] = write_value({**inside, "effort": options["reasoning_effort"]})
+    return others
 
 
 def read_besides(body: Body, names: Mapping[str, str]) -> dict[str, object]:

@@ -11,12 +11,22 @@ from router.calls import Chunk, Reply, Usage
 from router.errors import CallError, InputError
 from router.execution.failures import failure_in
 from router.gateway.chat import DONE, write_openai_error
-from router.gateway.protocol import EventReader, Request, WireFormat, read_besides, read_field, read_model
+from router.gateway.protocol import (
+    EventReader,
+    Request,
+    WireFormat,
+    read_besides,
+    read_effort,
+    read_field,
+    read_model,
+    write_effort,
+)
 from router.gateway.wire import Body, read_event, read_value, write_event
 from router.types import WireProtocol
 
 # Items of the input that are no messages. The router reads their size only.
 _BESIDES = {"tools": "tools", "max_output_tokens": "max_tokens"}
+_EFFORT_FIELD = "reasoning"
 _ENDS = {"response.completed": "stop", "response.incomplete": "length"}
 # Events after which the model has begun to answer.
 _BEGUN = ("response.output_item.added", "response.output_text.delta", "response.reasoning", "response.refusal.delta")
@@ -38,8 +48,8 @@ class Responses(WireFormat):
             raise InputError(f"input must be a text or a list of items, got {type(given).__name__}; correct it")
         instructions = read_field(body, "instructions", str, "a text", "")
         messages: list[dict[str, object]] = [{"role": "system", "content": instructions}] if instructions else []
-        messages += [{"role": "user", "content": given}] if isinstance(given, str) else map(_read_item, given or [])
-        besides = read_besides(body, _BESIDES)
+        messages += [{"role": "user", "content": given}] if isinstance(given, str) else map(read_item, given or [])
+        besides = read_besides(body, _BESIDES) | read_effort(body, _EFFORT_FIELD)
         text = read_value(body["text"]) if "text" in body else None
         if isinstance(text, Mapping) and text.get("format"):
             besides["response_format"] = text["format"]
@@ -51,6 +61,10 @@ class Responses(WireFormat):
             earlier=str(read_field(body, "previous_response_id", str, "the id of a response", "")),
             besides=besides,
         )
+
+    def add_options(self, body: Body, options: Mapping[str, object]) -> None:
+        """See `WireFormat.add_options`."""
+        super().add_options(body, write_effort(body, _EFFORT_FIELD, options))
 
     def read_reply(self, answer: object) -> Reply:
         """See `WireFormat.read_reply`."""
@@ -95,7 +109,7 @@ class _ResponseEvents(EventReader):
         return Chunk(text="") if kind.startswith(_BEGUN) else None
 
 
-def _read_item(item: object) -> dict[str, object]:
+def read_item(item: object) -> dict[str, object]:
     """Return an item of the input as a message. Calls of tools and their results are material, not the user's words."""
     if not isinstance(item, Mapping):
         raise InputError(f"an item of input must be an object, got {type(item).__name__}; correct it")

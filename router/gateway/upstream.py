@@ -67,7 +67,7 @@ class Upstream:
     async def acall(self, request: CallRequest, /) -> Reply | AsyncIterator[Chunk]:
         """Make an attempt. See `AsyncExecutor.acall`."""
         exchange = cast("Exchange", request.options["exchange"])
-        exchange.model, exchange.endpoint, exchange.answer = request.model, request.endpoint, None
+        exchange.model, exchange.endpoint, exchange.answer = request.name, request.endpoint, None
         exchange.out.clear()
         return self._stream(request, exchange) if request.stream else await self._answer(request, exchange)
 
@@ -81,7 +81,7 @@ class Upstream:
             async with asyncio.timeout(request.timeout_s), self._open(request, exchange) as response:
                 data = await _read(response, _MOST_ANSWER_BYTES)
                 reply = _read_answer(exchange, data)
-                data = name_model(hide(data, self._find_keys()), request.model)
+                data = name_model(hide(data, self._find_keys()), request.name)
                 exchange.answer = Answer(status=response.status, headers=self._choose_headers(response), body=data)
             seen.usage = reply.usage
             return reply
@@ -96,7 +96,7 @@ class Upstream:
                 exchange.answer = Answer(status=response.status, headers=self._choose_headers(response))
                 is_asked = _asks_for_usage(exchange.body.get("stream_options"))
                 keys = self._find_keys()
-                events = Events(exchange, request.model, keys, hide_usage=not is_asked)
+                events = Events(exchange, request.name, keys, hide_usage=not is_asked)
                 async for data in response.content.iter_any():
                     chunk = events.feed(data)
                     if chunk is not None:
@@ -116,7 +116,7 @@ class Upstream:
     @contextmanager
     def _watch(self, request: CallRequest, exchange: Exchange) -> Iterator[SeenAttempt]:
         """Give the record of an attempt, which is complete when the block ends."""
-        seen = SeenAttempt(model=request.model, endpoint=request.endpoint)
+        seen = SeenAttempt(model=request.name, endpoint=request.endpoint)
         exchange.attempts.append(seen)
         try:
             yield seen
@@ -142,10 +142,13 @@ class Upstream:
         if endpoint is None:
             raise InputError(f"endpoint {request.endpoint!r} is unknown; known: {', '.join(self._endpoints)}")
         body = dict(exchange.body)
+        # The parameters of a variant are the options that the client did not send.
+        added = {name: value for name, value in request.options.items() if name != "exchange" and name not in exchange.known}
+        exchange.format.add_options(body, added)
         if request.stream and endpoint.stream_usage and exchange.format.protocol == "chat":
             body["stream_options"] = _ask_for_usage(body.get("stream_options"))
         try:
-            place = (request.endpoint, request.model)
+            place = (request.endpoint, request.name)
             send = partial(self._send, request, exchange, endpoint)
             is_chat = exchange.format.protocol == "chat"
             response = await self._adapter.send(place, endpoint, body, request.changes, send, learn=is_chat)

@@ -41,15 +41,21 @@ def tabulate_quality(
 def tabulate_output_tokens(profiles: Sequence[ModelProfile], tasks: Sequence[str]) -> NDArray[np.float64]:
     """Return the tokens of an answer, shape (models, tasks).
 
-    A missing task gets the mean of the profile's other tasks. A profile without any gets the median over all profiles.
+    A missing task gets the mean of the profile's other tasks. A profile without any gets the median over all profiles. A
+    variant gets a share of its model's tokens instead.
     """
     known = [tokens for profile in profiles for tokens in profile.output_tokens.values()]
     median = float(np.median(known)) if known else DEFAULT_OUTPUT_TOKENS
     table = np.empty((len(profiles), len(tasks)))
-    for i, profile in enumerate(profiles):
+    row = {profile.name: i for i, profile in enumerate(profiles)}
+    # Models before their variants, whose rows depend on them.
+    for profile in sorted(profiles, key=lambda profile: bool(profile.variant_of)):
         own = profile.output_tokens
-        missing = sum(own.values()) / len(own) if own else median
-        table[i] = [own.get(task, missing) for task in tasks]
+        mean = sum(own.values()) / len(own) if own else median
+        base = table[row[profile.variant_of]] if profile.variant_of in row else np.full(len(tasks), mean)
+        table[row[profile.name]] = [
+            own.get(task, tokens) for task, tokens in zip(tasks, profile.output_tokens_ratio * base, strict=True)
+        ]
     return table
 
 

@@ -292,6 +292,8 @@ class Fleet:
         return CallTarget(
             model=model,
             endpoint=endpoint,
+            base=profile.base,
+            request=profile.request,
             shared=n_models > 1,
             context_window=profile.context_window,
             capabilities=profile.capabilities,

@@ -535,7 +535,7 @@ def test_two_profiles_with_one_name_are_refused() -> None:
 def test_reprs_are_one_line_and_notebooks_get_a_table(shipped: Router) -> None:
     router = Router.load(prefer="cheap")
     decision, batch = router.route("write a haiku about rain"), router.route_many(["2 + 2?", "write a haiku about rain"])
-    assert repr(router) == "<Router: 45 models, strategy='contextual', prefer='cheap'>"
+    assert repr(router) == "<Router: 67 models, strategy='contextual', prefer='cheap'>"
     assert repr(decision) == f"<RoutingDecision: {decision.model} for writing (1.00), {len(decision.fallbacks)} fallbacks>"
     for shown in (router, decision, batch):
         assert len(repr(shown)) < 120

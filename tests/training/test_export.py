@@ -31,9 +31,13 @@ def test_an_export_is_plain_json() -> None:
         "models": [
             {
                 "name": "größer",
+                "variant_of": "",
+                "request": {},
                 "provider": "P",
                 "input_usd_per_mtok": 1.5,
                 "output_usd_per_mtok": 6.0,
+                "cached_input_usd_per_mtok": None,
+                "cache_lifetime_s": 300.0,
                 "cost_usd": 0.002,
                 "latency_s": 3.5,
                 "context_window": 128_000,
@@ -48,9 +52,13 @@ def test_an_export_is_plain_json() -> None:
             },
             {
                 "name": "bare",
+                "variant_of": "",
+                "request": {},
                 "provider": "",
                 "input_usd_per_mtok": None,
                 "output_usd_per_mtok": None,
+                "cached_input_usd_per_mtok": None,
+                "cache_lifetime_s": 300.0,
                 "cost_usd": None,
                 "latency_s": None,
                 "context_window": None,

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from training.data.fields import read_count, read_number, split_capabilities
-from training.data.problems import Problems, count_more
+from training.data.problems import SHOWN_CHARS, Problems, count_more
 
-_PRICES = ("input_usd_per_mtok", "output_usd_per_mtok")
-FACT_COLUMNS = ("provider", *_PRICES, "context_window", "capabilities", "source")
+_PRICES = ("input_usd_per_mtok", "output_usd_per_mtok", "cached_input_usd_per_mtok")
+_NUMBERS = (*_PRICES, "cache_lifetime_s", "output_tokens_ratio")
+FACT_COLUMNS = ("provider", *_NUMBERS, "context_window", "capabilities", "request", "source")
+# Between the name of a model and that of its variant: `gpt-5.5@high`.
+_VARIANT = "@"
 # USD per million tokens. The cheapest models cost some 0.01, and a token of the dearest ones 0.0006.
 _LOWEST_PRICE = 0.001
 
@@ -24,16 +28,24 @@ class ModelFacts:
         provider: The maker. Empty if unknown.
         input_usd_per_mtok: USD per million input tokens. None if unknown.
         output_usd_per_mtok: USD per million output tokens. None if unknown.
+        cached_input_usd_per_mtok: USD per million input tokens that the prompt cache holds. None if unknown.
+        cache_lifetime_s: Seconds for which that cache keeps a prompt. None if unknown.
+        output_tokens_ratio: Length of a variant's answers relative to those of its model. None if unknown.
         context_window: Context window in tokens, at least 1. None if unknown.
         capabilities: Names such as `tools` or `vision`.
+        request: Parameters that make a variant of the model, such as `{"reasoning_effort": "high"}`. Empty for a model.
         source: The origin of the model's first row that names one.
     """
 
     provider: str = ""
     input_usd_per_mtok: float | None = None
     output_usd_per_mtok: float | None = None
+    cached_input_usd_per_mtok: float | None = None
+    cache_lifetime_s: float | None = None
+    output_tokens_ratio: float | None = None
     context_window: int | None = None
     capabilities: frozenset[str] = frozenset()
+    request: Mapping[str, object] = field(default_factory=dict)
     source: str = ""
 
 
@@ -71,6 +83,8 @@ class FactCollector:
             if not text:
                 continue
             value = self._read(number, name, text)
+            if name == "request" and value and not find_model_of(model, value):
+                self.problems.add(number, f"a model with a request must be named MODEL@OPTIONS, got {model!r}; rename it")
             # The first row that names a fact wins. Later rows can only agree.
             known, known_text, _ = facts.setdefault(name, (value, text, number))
             # Rows of one model may come from different sources, so this column may differ.
@@ -108,12 +122,38 @@ class FactCollector:
             return frozenset(split_capabilities(text))
         if name in ("provider", "source"):
             return text
-        read = read_number if name in _PRICES else read_count
+        if name == "request":
+            return self._read_request(number, text)
+        read = read_number if name in _NUMBERS else read_count
         value = read(number, name, text, self.problems, decimal_comma=self.decimal_comma)
         if math.isnan(value):
             return None
-        if name in _PRICES:
+        if name == "output_tokens_ratio" and value == 0:
+            self.problems.add(number, f"output_tokens_ratio must be above 0, got {text}; correct it or leave it empty")
+        if name in _NUMBERS:
             return value
         if value < 1:
             self.problems.add(number, f"context_window must be at least 1, got {text}; correct it or leave it empty")
         return int(value)
+
+    def _read_request(self, number: int, text: str) -> dict[str, object] | None:
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = None
+        if not isinstance(value, dict) or not value:
+            shown = text[:SHOWN_CHARS]
+            rule = 'must be a JSON object such as {"reasoning_effort": "high"}'
+            self.problems.add(number, f"request {rule}, got {shown!r}; correct it or leave it empty")
+            return None
+        return value
+
+
+def find_model_of(name: str, request: Mapping[str, object]) -> str:
+    """Return the model that a variant is made of: its name up to the last `@`. Empty if it is no variant.
+
+    Args:
+        name: Name of the variant, such as `gpt-5.5@high`.
+        request: The parameters that make it. Empty: it is none.
+    """
+    return name.rpartition(_VARIANT)[0] if request else ""

@@ -12,9 +12,12 @@ from training.data.table import DatasetError, escape_formula, read_table
 
 COLUMNS = (
     "model", "task", "score", "benchmark", "n", "cost_usd", "input_tokens", "output_tokens", "latency_s", "source",
-    "provider", "input_usd_per_mtok", "output_usd_per_mtok", "context_window", "capabilities", "as_of", "price_source",
+    "provider", "input_usd_per_mtok", "output_usd_per_mtok", "cached_input_usd_per_mtok", "cache_lifetime_s",
+    "output_tokens_ratio", "context_window", "capabilities", "request", "as_of", "price_source",
 )  # fmt: skip
 _FACTS = ("provider", "input_usd_per_mtok", "output_usd_per_mtok", "context_window", "capabilities", "as_of")
+# Columns that the file of models may lack.
+_MORE_FACTS = ("cached_input_usd_per_mtok", "cache_lifetime_s", "output_tokens_ratio", "request")
 _USAGE = ("cost_usd", "input_tokens", "output_tokens", "latency_s")
 # One case of these benchmarks is a dialogue of many calls. So its cost and time are not the cost and time of a prompt.
 _MANY_CALLS = ("aider/polyglot", "llmrouterbench/SWE-Bench")
@@ -90,7 +93,9 @@ def normalize_figures(figures: Path, models: Path, out: Path, *, reference: str)
             raise DatasetError(f"{figures} row {number}: {models} has no row for {model!r}; add one")
         row = _normalize(f"{figures} row {number}", record, reference_ratings, reference)
         if model not in described:
-            row |= {name: facts[model][name] for name in _FACTS} | {"price_source": facts[model]["source"]}
+            row |= {name: facts[model].get(name, "") for name in (*_FACTS, *_MORE_FACTS)} | {
+                "price_source": facts[model]["source"]
+            }
             described.add(model)
         normalized.append({name: escape_formula(value) for name, value in row.items()})
     _write(out, normalized)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -118,6 +118,21 @@ class Results(Sequence[Result]):
         """
         names = {name: getattr(self, name) for name in ("models", "tasks", "benchmarks", "prompts", "groups")}
         return Results(**names, **{name: getattr(self, name)[rows] for name in (*CODES, *MEASURES)})
+
+    def rename_tasks(self, names: Mapping[str, str]) -> Results:
+        """Return the rows under other names of tasks. Rows of a task that has no name are left out.
+
+        A row may get several names. Then it is there several times.
+
+        Args:
+            names: By the new name of a task: its name here.
+        """
+        rows, codes = [np.flatnonzero(self.task < 0)], [np.full(int((self.task < 0).sum()), -1, np.int32)]
+        for code, old in enumerate(names.values()):
+            found = np.flatnonzero(self.task == self.tasks.index(old)) if old in self.tasks else np.empty(0, np.int64)
+            rows.append(found)
+            codes.append(np.full(len(found), code, np.int32))
+        return replace(self.take(np.concatenate(rows)), tasks=tuple(names), task=np.concatenate(codes))
 
     def __len__(self) -> int:
         return len(self.score)

@@ -9,7 +9,7 @@ import numpy as np
 
 from router.errors import InputError
 from router.types import ModelProfile
-from training.data.facts import ModelFacts
+from training.data.facts import ModelFacts, find_model_of
 from training.data.results import Result, Results
 from training.quality.levels import Levels, Measurement, estimate_quality, fit_levels
 from training.quality.pooling import Cell, pool_benchmarks
@@ -23,6 +23,8 @@ ASSUMED_N = 100.0
 _COST_PRIOR = 5.0
 _USAGE = ("cost_usd", "output_tokens", "latency_s")
 _ROUNDING = 1e-9
+# Facts for which a profile has defaults.
+_OPTIONAL = ("cache_lifetime_s", "output_tokens_ratio")
 
 # Turns n prompts into the probability of each task, shape (n, tasks).
 TaskProbabilities = Callable[[Sequence[str]], "NDArray[np.float64]"]
@@ -164,10 +166,14 @@ def _make_profile(
     by_task = zip(tasks, map(_mean, lengths), strict=True)
     return ModelProfile(
         name=model,
+        variant_of=find_model_of(model, facts.request),
+        request=facts.request,
         provider=facts.provider,
         quality=quality,
         input_usd_per_mtok=facts.input_usd_per_mtok,
         output_usd_per_mtok=facts.output_usd_per_mtok,
+        cached_input_usd_per_mtok=facts.cached_input_usd_per_mtok,
+        **{name: value for name in _OPTIONAL if (value := getattr(facts, name)) is not None},
         output_tokens={task: length for task, length in by_task if length is not None},
         cost_usd=_mean(costs.sum(axis=0)),
         cost_usd_by_task=_shrink_costs(tasks, costs),

@@ -3,11 +3,12 @@ from pathlib import Path
 import pytest
 
 from router import Router
-from router.config.make import Unconnected, connect_openai, make_router
+from router.config.make import Unconnected, choose_profiles, connect_openai, make_router
 from router.config.read import read_config
 from router.errors import ConfigError
 from router.execution.endpoint import Endpoint
 from router.execution.limits import RateLimit, SpendCap
+from router.model_folder.load import load_model_folder
 
 WHOLE = """
 strategy = "contextual>dynamic"
@@ -191,7 +192,6 @@ drop = ["stop"]
         headers={"X-Team": "red"},
         rename={"max_tokens": "max_completion_tokens"},
         drop=("stop",),
-        model="gpt-5.5",
     )
 
 
@@ -214,3 +214,39 @@ def test_a_file_is_refused_by_the_check_and_by_loading_in_the_same_words(
             make_router(Router, read_config(path), connect=connect)
         words.append(str(refused.value))
     assert words[0] == words[1]
+
+
+VARIANTS = """
+[endpoints.x]
+base_url = "http://127.0.0.1:9/v1"
+[models."gpt-5.5"]
+[models."gpt-5.5@low"]
+model = "gpt-5.5"
+request = {reasoning_effort = "low"}
+"""
+
+
+def test_a_variant_of_a_model_is_a_candidate_with_its_figures(tmp_path: Path, model_folder: Path) -> None:
+    config = read_config(write(tmp_path, VARIANTS))
+    profiles = load_model_folder(model_folder).profiles
+    base, variant = choose_profiles(config, profiles)
+    assert (variant.name, variant.base, variant.request) == ("gpt-5.5@low", "gpt-5.5", {"reasoning_effort": "low"})
+    assert variant.quality == base.quality
+    # The server knows the model by the name without the options.
+    assert config.endpoints["x/gpt-5.5@low"].name_of(variant.base) == "gpt-5.5"
+
+
+@pytest.mark.parametrize(
+    ("line", "rule"),
+    [
+        ('model = "gpt-5.5"', "model and request make a variant together"),
+        ('request = {reasoning_effort = "low"}', "model and request make a variant together"),
+        ('model = "gpt-9"\nrequest = {a = 1}', "unknown model 'gpt-9'"),
+        ('model = "gpt-5.5@low"\nrequest = {a = 1}', "unknown model 'gpt-5.5@low'"),
+    ],
+)
+def test_an_incomplete_variant_is_refused(tmp_path: Path, model_folder: Path, line: str, rule: str) -> None:
+    text = f'[endpoints.x]\nbase_url = "http://127.0.0.1:9/v1"\n[models."gpt-5.5"]\n[models."new@low"]\n{line}\n'
+    profiles = [profile for profile in load_model_folder(model_folder).profiles if "@" not in profile.name]
+    with pytest.raises(ConfigError, match=rule):
+        choose_profiles(read_config(write(tmp_path, text)), profiles)

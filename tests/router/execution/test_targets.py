@@ -168,3 +168,11 @@ def test_a_tripped_endpoint_is_asked_if_every_other_one_has_refused_the_call(ref
     fail(endpoints.live, "a", times=5)
     plan = endpoints.plan(policy=CallPolicy(deadline_s=10))
     assert tried(plan, refusal) == ["b", "a"]
+
+
+def test_a_server_that_failed_last_is_asked_last_for_another_model() -> None:
+    endpoints = FakeEndpoints("a/m", "b/m", "b/n", "a/n")
+    targets = [CallTarget(model=name[2], endpoint=name[0], shared=True) for name in ("a/m", "b/m", "b/n", "a/n")]
+    plan = endpoints.plan(*targets, policy=CallPolicy(max_attempts=4))
+    # First a fails and then b. So a is the better guess for n, although b/n comes first in its order.
+    assert tried(plan, DOWN, DOWN, DOWN) == ["a", "b", "a", "b"]

@@ -187,7 +187,7 @@ def test_a_locked_log_holds_nobody_up_and_loses_nothing(start: Start) -> None:
         assert time.monotonic() - began < 4
         other.execute("COMMIT")
         ask(gateway)
-        assert other.execute("SELECT count(*) FROM log").fetchone() == (4,)
+        wait_for(lambda: other.execute("SELECT count(*) FROM log").fetchone() == (4,))
     other.close()
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import anthropic
+import httpx2 as httpx
 import openai
 import pytest
 
@@ -138,3 +139,62 @@ def test_a_response_is_continued_where_it_is_kept(start: Start, upstream: Script
         last = [event.response.model for event in streamed if event.type == "response.completed"]
     assert (first.model, again.model, other.model, last) == ("gpt-5.5", "gpt-5.5", "glm-5.2", ["gpt-5.5"])
     assert upstream.seen[1][1]["previous_response_id"] == first.id
+
+
+VARIANT = """
+[models."gpt-5.5@low"]
+model = "gpt-5.5"
+request = {reasoning_effort = "low"}
+served_by = [{endpoint = "up", model = "ok"}]
+"""
+
+
+def test_a_variant_is_sent_in_the_words_of_each_protocol(start: Start, upstream: ScriptedUpstream) -> None:
+    gateway = start(VARIANT)
+    with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="x", max_retries=0) as client:
+        completion = client.chat.completions.create(model="gpt-5.5@low", messages=POEM)
+        assert completion.model == "gpt-5.5@low"
+        client.responses.create(model="gpt-5.5@low", input=POEM, reasoning={"summary": "auto"})
+    with anthropic.Anthropic(base_url=gateway.url, api_key="x", max_retries=0) as claude:
+        claude.messages.create(model="gpt-5.5@low", max_tokens=100, messages=POEM)
+    chat, responses, messages = (body for _, body, _ in upstream.seen)
+    assert (chat["model"], chat["reasoning_effort"]) == ("ok", "low")
+    assert responses["reasoning"] == {"summary": "auto", "effort": "low"}
+    assert messages["output_config"] == {"effort": "low"}
+    assert "reasoning_effort" not in responses | messages
+
+
+def test_a_client_that_sets_the_effort_itself_gets_no_variant_with_another_one(
+    start: Start, upstream: ScriptedUpstream
+) -> None:
+    gateway = start(VARIANT)
+    with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="x", max_retries=0) as client:
+        allowed = {"router": {"allowed": ["gpt-5.5", "gpt-5.5@low"]}}
+        answer = client.chat.completions.create(model="auto", messages=POEM, reasoning_effort="high", extra_body=allowed)
+    assert answer.model == "gpt-5.5"
+    assert upstream.seen[0][1]["reasoning_effort"] == "high"
+
+
+POEMS = [f"write a poem about {what}" for what in ("tea", "rain", "snow")]
+
+
+def test_a_session_keeps_its_model_by_the_names_that_clients_send(start: Start, upstream: ScriptedUpstream) -> None:
+    gateway = start('strategy = "consistent-hash"\n')
+    body = {"model": "auto", "router": {"allowed": ["gpt-5.5", "gemini-2.5-flash"]}, "max_tokens": 9}
+
+    def ask(text: str, headers: dict[str, str], **fields: object) -> str:
+        sent = {**body, "messages": [{"role": "user", "content": text}], **fields}
+        response = httpx.post(f"{gateway.url}/v1/chat/completions", json=sent, headers=headers, timeout=30)
+        return response.headers["x-router-model"]
+
+    for headers, fields in (
+        ({"x-session-id": "s1"}, {}),
+        ({"x-claude-code-session-id": "s2"}, {}),
+        ({}, {"session_id": "s3"}),
+        ({}, {"prompt_cache_key": "s4"}),
+    ):
+        assert len({ask(text, headers, **fields) for text in POEMS}) == 1
+    assert len({ask(text, {}) for text in POEMS}) == 2  # three sessions
+    # Without a name, the first request is the session's. Another user has another session.
+    assert len({ask("the same", {}, user="anna") for _ in range(3)}) == 1
+    assert len({ask("the same", {}, user=name) for name in "abcdef"}) == 2

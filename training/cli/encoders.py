@@ -88,11 +88,13 @@ def encoder_command(
     NAME_OR_PATH is a sentence-transformers model: a name on the Hugging Face hub or a local folder. It becomes ONNX, and its
     vectors are compared with the original's.
 
-    NAME_OR_PATH may also be e5-small-q4.bin, the file of multilingual-e5-small in four bits, with its tokenizer.json beside
-    it. Rare word pieces are dropped, except those that the prompts use.
+    NAME_OR_PATH may also be an encoder folder, which is then tuned further. Or it is e5-small-q4.bin, the file of
+    multilingual-e5-small in four bits, with its tokenizer.json beside it. Then rare word pieces are dropped, except those
+    that the prompts use.
     """
     from training.encoder.convert import convert_encoder
     from training.encoder.e5_model import unpacked
+    from training.encoder.encoder_model import read_tuning
     from training.encoder.parity import PARITY_PROMPTS, parity_prompts
     from training.encoder.recipe import FinetuneRecipe
     from training.encoder.tune import tune_encoder
@@ -115,6 +117,7 @@ def encoder_command(
                 finetune,
                 out,
                 recipe=recipe,
+                tuning=read_tuning(name_or_path),
                 student=None if student is None else replace(recipe, layers=student),
                 name=name or f"{name_or_path}, tuned",
                 precision=precision,

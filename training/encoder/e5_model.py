@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from router.classify.encoder_record import TOKENIZER_FILE
-from router.errors import EncoderError
+from router.classify.encoder_record import MODEL_FILE, TOKENIZER_FILE
 from training.data.prompts import read_prompts
 from training.data.table import hash_file
+from training.encoder.bert_folder import BertShape, save_bert
 from training.encoder.e5_file import TOKENIZER_SHA256, WEIGHTS_FILE, WEIGHTS_SHA256, E5Weights, check_sha256, read_e5
+from training.encoder.encoder_model import is_encoder_folder, write_encoder_model
 from training.encoder.folder import check_new, new_folder
 from training.encoder.vocabulary import choose_pieces, shrink_tokenizer
 
@@ -67,12 +66,13 @@ def write_e5_model(weights: Path, tokenizer: Path, out: Path, *, texts: Iterable
 
 @contextmanager
 def unpacked(name_or_path: str, *, beside: Path, prompts: Path | None) -> Iterator[str]:
-    """Yield the name or path of a sentence-transformers model. If the path is the file of e5, make one of it.
+    """Yield the name or path of a sentence-transformers model. Of the file of e5, or an encoder folder, one is made.
 
     The same prompts give the same folder, so that an interrupted tuning finds it again. It is removed at the end.
 
     Args:
-        name_or_path: A name on the Hugging Face hub, a local folder, or `e5-small-q4.bin` with `tokenizer.json` beside it.
+        name_or_path: A name on the Hugging Face hub, a local folder, an encoder folder, or `e5-small-q4.bin` with
+            `tokenizer.json` beside it.
         beside: The encoder folder to write.
         prompts: CSV file of prompts whose pieces are kept. None: only the most likely pieces are kept.
 
@@ -80,6 +80,13 @@ def unpacked(name_or_path: str, *, beside: Path, prompts: Path | None) -> Iterat
         EncoderError: If a file is another one than expected.
     """
     weights = Path(name_or_path)
+    if is_encoder_folder(weights):
+        folder = beside.with_name(f".{beside.name}-base-{hash_file(weights / MODEL_FILE)[:8]}")
+        if not folder.exists():
+            write_encoder_model(weights, folder)
+        yield str(folder)
+        shutil.rmtree(folder)
+        return
     if weights.name != WEIGHTS_FILE:
         yield name_or_path
         return
@@ -103,52 +110,23 @@ def _find_used(tokenizer: Path, texts: Iterable[str]) -> set[int]:
 
 
 def _save(weights: E5Weights, tokenizer: str, kept: list[int], folder: Path) -> None:
-    try:
-        from sentence_transformers import SentenceTransformer
-        from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
-        from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-    except ImportError as error:
-        raise EncoderError(
-            "reading e5 needs sentence-transformers; pip install 'contextual-llm-router[sentence-transformers]'"
-        ) from error
-    config = BertConfig(
-        vocab_size=len(kept),
-        hidden_size=weights.hidden,
-        num_hidden_layers=weights.layers,
-        num_attention_heads=weights.heads,
-        intermediate_size=weights.feed_forward,
-        max_position_embeddings=weights.positions,
-        layer_norm_eps=weights.epsilon,
-        pad_token_id=_PAD,
+    shape = BertShape(
+        pieces=len(kept),
+        hidden=weights.hidden,
+        layers=weights.layers,
+        heads=weights.heads,
+        feed_forward=weights.feed_forward,
+        positions=weights.positions,
+        epsilon=weights.epsilon,
+        pad=_PAD,
+        inputs=("input_ids", "attention_mask"),
+        prefix=PREFIX,
     )
-    bert = BertModel(config)
-    bert.load_state_dict(_make_state(weights, kept))
-    with tempfile.TemporaryDirectory() as scratch:
-        file = Path(scratch) / "tokenizer.json"
-        file.write_text(tokenizer, encoding="utf-8")
-        # transformers has no types for it.
-        fast: Any = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
-            tokenizer_file=str(file),
-            **{f"{name}_token": token for name, token in _SPECIAL.items()},
-            model_max_length=weights.positions,
-            model_input_names=["input_ids", "attention_mask"],
-        )
-        bert.save_pretrained(scratch)
-        fast.save_pretrained(scratch)
-        transformer = Transformer(scratch, max_seq_length=weights.positions)
-        pooling = Pooling(weights.hidden, pooling_mode="mean")
-        SentenceTransformer(
-            modules=[transformer, pooling, Normalize()],
-            prompts={"query": PREFIX},
-            default_prompt_name="query",
-            device="cpu",
-        ).save(str(folder))
+    save_bert(_make_state(weights, kept), tokenizer, folder, shape=shape, special=_SPECIAL)
 
 
-def _make_state(weights: E5Weights, kept: list[int]) -> dict[str, Any]:
+def _make_state(weights: E5Weights, kept: list[int]) -> dict[str, NDArray[np.float32]]:
     """Return the weights by their names in a BERT of transformers."""
-    import torch
-
     rows = {"emb.word": "word_embeddings", "emb.pos": "position_embeddings", "emb.type": "token_type_embeddings"}
     state: dict[str, NDArray[np.float32]] = {
         f"embeddings.{name}.weight": weights.tensors[key].reshape(-1, weights.hidden) for key, name in rows.items()
@@ -163,7 +141,4 @@ def _make_state(weights: E5Weights, kept: list[int]) -> dict[str, Any]:
                 inner = weights.feed_forward if key == "fo" else weights.hidden
                 is_matrix = short == "w" and not key.endswith("ln")
                 state[f"encoder.layer.{layer}.{name}.{long}"] = array.reshape(-1, inner) if is_matrix else array
-    # The form has another layer, which mean pooling does not use. Without weights it would get random ones.
-    state["pooler.dense.weight"] = np.zeros((weights.hidden, weights.hidden), np.float32)
-    state["pooler.dense.bias"] = np.zeros(weights.hidden, np.float32)
-    return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in state.items()}
+    return state

@@ -39,7 +39,13 @@ class FinetunedEncoder:
 
 
 def finetune(
-    name_or_path: str, prompts: PromptSet, scratch: Path, *, recipe: FinetuneRecipe | None = None, progress: Steps = iter
+    name_or_path: str,
+    prompts: PromptSet,
+    scratch: Path,
+    *,
+    recipe: FinetuneRecipe | None = None,
+    tuning: TuningRecord | None = None,
+    progress: Steps = iter,
 ) -> FinetunedEncoder:
     """Tune a sentence-transformers model on labelled prompts. Keep the epoch that is best on held-out prompts.
 
@@ -54,13 +60,14 @@ def finetune(
         prompts: Labelled prompts, at least five of each task.
         scratch: Folder for the state of the run and for the tuned model.
         recipe: The settings. None: the defaults.
+        tuning: How the model was tuned before. None: it was not. Prompts that it knows are not held out.
         progress: Wraps the numbers of the remaining steps.
 
     Raises:
         EncoderError: If the model cannot be loaded, or has fewer layers than the recipe keeps.
     """
     recipe = recipe or FinetuneRecipe()
-    texts = TuningTexts.of(prompts, seed=recipe.seed)
+    texts = TuningTexts.of(prompts, seed=recipe.seed, tuning=tuning)
     run = TuningRun(name_or_path, texts, scratch, recipe=recipe, data_sha256=prompts.sha256)
     return _finish(run, prompts, progress)
 
@@ -71,6 +78,7 @@ def distil_student(
     scratch: Path,
     *,
     recipe: FinetuneRecipe,
+    tuning: TuningRecord | None = None,
     encoding: Steps = iter,
     progress: Steps = iter,
 ) -> FinetunedEncoder:
@@ -85,14 +93,15 @@ def distil_student(
         scratch: Folder for the state of the run and for the student.
         recipe: The settings. `layers` is the number of layers of the student. The seed is that of the teacher's tuning,
             because it decides which prompts are held out.
+        tuning: How the model was tuned before the teacher was. None: it was not.
         encoding: Wraps the numbers of the batches while the teacher encodes the texts.
         progress: Wraps the numbers of the remaining steps.
 
     Raises:
         EncoderError: If the teacher cannot be loaded, or has fewer layers than the recipe keeps.
     """
-    kept = [prompts.rows[row].prompt for row in TuningTexts.of(prompts, seed=recipe.seed).kept]
-    texts = TuningTexts.of(prompts, make_texts(kept, len(kept), seed=recipe.seed), seed=recipe.seed)
+    kept = [prompts.rows[row].prompt for row in TuningTexts.of(prompts, seed=recipe.seed, tuning=tuning).kept]
+    texts = TuningTexts.of(prompts, make_texts(kept, len(kept), seed=recipe.seed), seed=recipe.seed, tuning=tuning)
     model = load_source_model(str(teacher), purpose="distilling an encoder")
     tokens = limit_tokens(model, recipe.max_tokens)
     wanted = encode_as_teacher(model, texts.texts, max_tokens=tokens, kept_in=scratch, progress=encoding)

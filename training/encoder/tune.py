@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from router.classify.encoder_record import TuningRecord
 from training.classifier.tasks import check_tasks
 from training.data.prompts import TASKS, read_prompts
 from training.encoder.convert import Conversion, Precision, convert_encoder
@@ -22,6 +23,7 @@ def tune_encoder(
     *,
     recipe: FinetuneRecipe,
     student: FinetuneRecipe | None = None,
+    tuning: TuningRecord | None = None,
     name: str | None = None,
     precision: Precision = "int8",
     own_tasks: bool = False,
@@ -37,6 +39,7 @@ def tune_encoder(
         out: The encoder folder to write. It must not exist.
         recipe: The settings of the tuning.
         student: The settings of a student, into which the tuned model is distilled. None: no student.
+        tuning: How the model was tuned before. None: it was not. Prompts that it knows are not held out.
         name: Name of the encoder in the record. None: "`base`, tuned".
         precision: Precision of the runtime's form.
         own_tasks: Whether the file defines the tasks. If not, they are the 14 of `TASKS`.
@@ -50,11 +53,17 @@ def tune_encoder(
     labelled = read_prompts(prompts, tasks=None if own_tasks else TASKS)
     check_tasks(prompts, labelled.rows)
     scratch = out.with_name(f".{out.name}-tuning")
-    tuned = finetune(base, labelled, scratch, recipe=recipe, progress=progress)
+    tuned = finetune(base, labelled, scratch, recipe=recipe, tuning=tuning, progress=progress)
     if student is not None:
         recipe = student
         tuned = distil_student(
-            tuned.folder, labelled, scratch / "student", recipe=student, encoding=progress, progress=progress
+            tuned.folder,
+            labelled,
+            scratch / "student",
+            recipe=student,
+            tuning=tuning,
+            encoding=progress,
+            progress=progress,
         )
     conversion = convert_encoder(
         str(tuned.folder),

@@ -160,7 +160,7 @@ class TuningRun:
             layers=len(encoder_layers(self._model)),
             epochs=int(np.argmin(self._state.losses)) + 1,
             seed=self._recipe.seed,
-            seen=record_seen(kept),
+            seen=record_seen(kept, before=self.texts.tuning),
         )
 
     def _tokenize(self, texts: Sequence[str]) -> list[list[int]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from router.classify.encoder_record import TuningRecord
 from training.classifier.outliers import make_outliers, random_labels
 from training.data.prompts import PromptSet
 from training.encoder.seen import hold_out
@@ -36,6 +37,7 @@ class TuningTexts:
         held_out: Numbers of the held-out prompts.
         kept: Numbers of the other prompts.
         seed: Seed of every random choice.
+        tuning: How the model was tuned before. None: it was not.
     """
 
     texts: list[str]
@@ -45,12 +47,15 @@ class TuningTexts:
     held_out: NDArray[np.int64]
     kept: NDArray[np.int64]
     seed: int
+    tuning: TuningRecord | None = None
 
     @classmethod
-    def of(cls, prompts: PromptSet, unlabelled: Sequence[str] = (), *, seed: int) -> TuningTexts:
-        """Hold out a part of the prompts, and add outliers and texts without a label."""
+    def of(
+        cls, prompts: PromptSet, unlabelled: Sequence[str] = (), *, seed: int, tuning: TuningRecord | None = None
+    ) -> TuningTexts:
+        """Hold out a part of the prompts that no earlier tuning used, and add outliers and texts without a label."""
         labels = sorted({row.task for row in prompts.rows})
-        held_out = hold_out(prompts, seed=seed)
+        held_out = hold_out(prompts, seed=seed, tuning=tuning)
         outliers = make_outliers(len(prompts.rows), seed=seed)
         return cls(
             texts=[*(row.prompt for row in prompts.rows), *outliers, *unlabelled],
@@ -60,6 +65,7 @@ class TuningTexts:
             held_out=np.flatnonzero(held_out),
             kept=np.flatnonzero(~held_out),
             seed=seed,
+            tuning=tuning,
         )
 
     @property

@@ -41,12 +41,13 @@ _MS_PER_PROMPT = {_OUTLIERS: 0.1, _PROMPTS: 1.0, _CLASSIFIER: 3.3, _FIRST_TIER: 
 
 
 def train(
-    prompts: Path,
+    prompts: Path | None,
     benchmark: Path,
     out: Path,
     *,
     encoder: Path,
     own_tasks: bool = False,
+    described: Path | None = None,
     seed: int = 0,
     jobs: int = -1,
     cache: Path | None = None,
@@ -58,12 +59,13 @@ def train(
     `SOURCE_DATE_EPOCH` is set. The folder is written beside `out` and renamed at the end, so `out` is never incomplete.
 
     Args:
-        prompts: CSV file of labelled prompts.
+        prompts: CSV file of labelled prompts. None: the tasks are known by their descriptions only.
         benchmark: CSV file of benchmark results.
         out: The folder to write. An older model folder there is replaced.
         encoder: Folder of the encoder, as `llm-router-train encoder` writes it. If it lies in a model folder, the prompts
             of that folder's training are not encoded again.
         own_tasks: Whether the file of prompts defines the tasks. If not, they are the 14 of `TASKS`.
+        described: File that describes the tasks, for tasks with few labels or none. Its tasks replace the 14 of `TASKS`.
         seed: Seed of every random choice.
         jobs: Number of processes for cross-validation. -1: one for each processor.
         cache: Folder that keeps embeddings. None: no cache.
@@ -75,7 +77,7 @@ def train(
         EncoderError: If the encoder cannot be used.
     """
     check_replaceable(out)
-    inputs = read_inputs(prompts, benchmark, own_tasks=own_tasks)
+    inputs = read_inputs(prompts, benchmark, own_tasks=own_tasks, described=described)
     runtime_encoder = OnnxEncoder.load(encoder)
 
     # 1. Features, computed as at runtime.
@@ -92,7 +94,8 @@ def train(
 
     # 2. The classifier of tasks, with its first tier and its keyword rules.
     stages.begin(_CLASSIFIER)
-    seen = was_seen(inputs.texts, runtime_encoder.record.tuning)
+    # Nothing is measured on descriptions, because nobody types them.
+    seen = was_seen(inputs.texts, runtime_encoder.record.tuning) | inputs.described
     fitted = fit_classifier(
         features,
         inputs.tasks,

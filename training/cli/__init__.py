@@ -14,6 +14,7 @@ from training.cli.drift import drift_command
 from training.cli.encoders import distil_command, encoder_command
 from training.cli.evaluate import evaluate_command
 from training.cli.export import export_command
+from training.cli.label import label_command
 from training.cli.train import train_command
 
 _COMMANDS = (
@@ -21,6 +22,7 @@ _COMMANDS = (
     evaluate_command,
     diff_command,
     drift_command,
+    label_command,
     export_command,
     check_data_command,
     encoder_command,

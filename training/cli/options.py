@@ -15,8 +15,7 @@ Command = Callable[..., Any]
 
 
 def path_option(
-    name: str,
-    *,
+    *names: str,
     required: bool = False,
     multiple: bool = False,
     help: str,  # noqa: A002 - as click's
@@ -24,13 +23,13 @@ def path_option(
     """Return an option that names a file or a folder.
 
     Args:
-        name: Name of the option, with its dashes.
+        names: Name of the option, with its dashes, and perhaps that of the argument.
         required: Whether the command needs it.
         multiple: Whether it may be repeated.
         help: Its help text.
     """
     kind = click.Path(path_type=Path)
-    return click.option(name, required=required, multiple=multiple, metavar="PATH", type=kind, help=help)
+    return click.option(*names, required=required, multiple=multiple, metavar="PATH", type=kind, help=help)
 
 
 # Options that are the same in several commands have one text, so that --help does not contradict itself.

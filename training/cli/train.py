@@ -10,7 +10,7 @@ import click
 
 from router.classify.classifier import CONTINUES
 from router.model_folder.load import find_model_folder
-from training.cli.options import own_tasks_option, path_option, prompts_option, seed_option, show_steps, stage_bar
+from training.cli.options import own_tasks_option, path_option, seed_option, show_steps, stage_bar
 from training.cli.tables import format_qualities, format_tasks
 
 if TYPE_CHECKING:
@@ -24,20 +24,27 @@ _SHOWN_MODELS, _SHOWN_BY_TASK = 5, 2
 
 
 @click.command("train")
-@prompts_option
+@path_option("--prompts", help="CSV of labelled prompts: prompt,task,…; may end in .gz.")
+@path_option("--tasks", "described", help="TOML file that describes your tasks. Labels are then optional.")
 @path_option("--benchmark", required=True, help="CSV of benchmark results: model,task,score,…; may end in .gz.")
 @path_option("--out", required=True, help="Model folder to write. It replaces an older model folder.")
 @path_option("--encoder", help="Encoder folder; default: that of the shipped model folder.")
 @click.option(
     "--finetune", is_flag=True, help="Tune an encoder on the prompts first. Needs thousands of prompts, takes up to an hour."
 )
-@click.option("--base", default=BASE, show_default=True, help="Model that --finetune tunes: a hub name or a local folder.")
+@click.option(
+    "--base",
+    default=BASE,
+    show_default=True,
+    help="Model that --finetune tunes: a hub name, a local folder, or an encoder folder.",
+)
 @own_tasks_option
 @seed_option
 @click.option("--jobs", default=-1, show_default=True, help="Processes for cross-validation. -1: one per processor.")
 def train_command(
     *,
-    prompts: Path,
+    prompts: Path | None,
+    described: Path | None,
     benchmark: Path,
     out: Path,
     encoder: Path | None,
@@ -56,12 +63,16 @@ def train_command(
     from training.pipeline import train
 
     # Click cannot exclude one option by another, so it is done here.
-    if finetune:
+    if prompts is None and (described is None or finetune):
+        raise click.UsageError("Missing option '--prompts'." if described is None else "--finetune needs --prompts")
+    if described is not None and own_tasks:
+        raise click.UsageError("--tasks already names your tasks; leave out --own-tasks")
+    if finetune and prompts:
         if encoder:
             raise click.UsageError("--finetune makes its own encoder; leave out --encoder")
         # Tuning takes long. Fail before it if the result could not be written.
         check_replaceable(out)
-        encoder = _tune_for(out, prompts, base=base, own_tasks=own_tasks, seed=seed)
+        encoder = _tune_for(out, prompts, base=base, own_tasks=own_tasks or described is not None, seed=seed)
 
     with stage_bar() as show:
         training = train(
@@ -70,6 +81,7 @@ def train_command(
             out,
             encoder=encoder or find_model_folder() / "encoder",
             own_tasks=own_tasks,
+            described=described,
             seed=seed,
             jobs=jobs,
             cache=default_cache(),
@@ -83,6 +95,8 @@ def train_command(
 
 def _tune_for(out: Path, prompts: Path, *, base: str, own_tasks: bool, seed: int) -> Path:
     """Tune an encoder on the prompts; return its folder, which lies beside `out`."""
+    from training.encoder.e5_model import unpacked
+    from training.encoder.encoder_model import read_tuning
     from training.encoder.recipe import FinetuneRecipe
     from training.encoder.tune import tune_encoder
 
@@ -90,9 +104,17 @@ def _tune_for(out: Path, prompts: Path, *, base: str, own_tasks: bool, seed: int
     folder = out.with_name(f".{out.name}-encoder")
     # An interrupted run may have left it behind, and tuning writes to a new folder only.
     shutil.rmtree(folder, ignore_errors=True)
-    tuned, _ = tune_encoder(
-        base, prompts, folder, recipe=FinetuneRecipe(seed=seed), own_tasks=own_tasks, progress=show_steps
-    )
+    with unpacked(base, beside=folder, prompts=prompts) as model:
+        tuned, _ = tune_encoder(
+            model,
+            prompts,
+            folder,
+            recipe=FinetuneRecipe(seed=seed),
+            tuning=read_tuning(base),
+            name=f"{base}, tuned",
+            own_tasks=own_tasks,
+            progress=show_steps,
+        )
     click.echo(describe_tuning(tuned))
     return folder
 

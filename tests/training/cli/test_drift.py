@@ -9,7 +9,7 @@ def test_drift_advises_when_to_label(run_command, log: Path, model_folder: Path,
     assert code == 0
     assert output.startswith("Label some of today's prompts and train again: ")
     assert "more of translation" in output.splitlines()[0]
-    assert re.search(r"compared with 1,\d{3} in training, seed 0", output)
+    assert re.search(r"compared with 4,\d{3} in training, seed 0", output)
     assert re.search(r"  translation +[45]\.\d% -> \d\d\.\d%, p < 0\.001", output)
     again = run_command("drift", "--model", model_folder, "--prompts", log, "--reference", log)[1]
     assert again.startswith("No drift: the prompts look like those of the training (p ")

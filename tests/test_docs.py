@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from router.config.read import read_config
+from training.data.task_file import read_task_file
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
@@ -30,6 +31,9 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 def test_every_configuration_is_one(tmp_path: Path) -> None:
     blocks = [block for page in PAGES for block in TOML.findall(page.read_text(encoding="utf-8"))]
     assert blocks
+    file = tmp_path / "router.toml"
+    endpoint = '[endpoints.x]\nbase_url = "http://127.0.0.1:9/v1"\n'
     for block in blocks:
-        (tmp_path / "router.toml").write_text(block, encoding="utf-8")
-        assert read_config(tmp_path / "router.toml").models
+        is_part = block.startswith("[models")
+        file.write_text(endpoint + block if is_part else block, encoding="utf-8")
+        assert read_task_file(file) if block.startswith("[tasks") else read_config(file).models

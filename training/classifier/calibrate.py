@@ -75,7 +75,10 @@ def log_loss(probabilities: NDArray[np.float64], targets: NDArray[np.int64]) -> 
 
 
 def choose_unsure_threshold(
-    confidence: NDArray[np.float64], right: NDArray[np.bool_], outliers: NDArray[np.float64]
+    confidence: NDArray[np.float64],
+    right: NDArray[np.bool_],
+    outliers: NDArray[np.float64],
+    continues: NDArray[np.float64] | None = None,
 ) -> float:
     """Return the confidence below which a prediction is at least twice as likely wrong as right.
 
@@ -87,9 +90,12 @@ def choose_unsure_threshold(
         right: Whether each prediction is right, shape (n,).
         outliers: Confidence in the predictions for outliers, any number of them. All of these predictions count as wrong.
             Together they weigh as much as `_OUTLIER_SHARE` of the n prompts.
+        continues: Probability that each prompt continues the turn before it, shape (n,). It counts less by that, because its
+            confidence is low although the classifier may know the task. None: 0.
     """
-    outlier_weight = _OUTLIER_SHARE * len(right) / max(len(outliers), 1)
-    weights = np.concatenate([np.ones(len(right)), np.full(len(outliers), outlier_weight)])
+    own = np.ones(len(right)) if continues is None else 1 - continues
+    outlier_weight = _OUTLIER_SHARE * own.sum() / max(len(outliers), 1)
+    weights = np.concatenate([own, np.full(len(outliers), outlier_weight)])
     confidence = np.concatenate([confidence, outliers])
     right = np.concatenate([right, np.zeros(len(outliers), np.bool_)])
     candidates = np.round(np.arange(0.01, 1.0, 0.01), 2)

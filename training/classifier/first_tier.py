@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Accuracy that the first tier may lose against the full classifier, as a share of all prompts. The loss must be lower than
-# this with the given confidence. It is measured on held-out prompts of the same authors, whose hands the encoder knows. On
-# prompts of other people the loss was a fraction of it (ADR 13).
-MOST_LOST, CONFIDENCE = 0.02, 0.9
+# this with the given confidence. With twice as much the first tier would answer more, and lose as much on prompts of other
+# people as on the held-out ones (ADR 13).
+MOST_LOST, CONFIDENCE = 0.01, 0.9
 
 # With fewer held-out prompts, three errors would already exceed `MOST_LOST`.
 FEWEST_HELD_OUT = 200

@@ -121,7 +121,10 @@ def fit_classifier(
         mixture=mixture,
         temperature=temperature,
         threshold=choose_unsure_threshold(
-            probabilities[has_task].max(axis=1), right[has_task], outlier_probabilities.max(axis=1)
+            probabilities[has_task].max(axis=1),
+            right[has_task],
+            outlier_probabilities.max(axis=1),
+            continues[has_task],
         ),
         held_out=split.held_out[has_task],
         parts={part: logits[part][:n][has_task][:, columns] for part in PARTS},

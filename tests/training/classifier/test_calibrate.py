@@ -43,3 +43,13 @@ def test_the_threshold_is_the_highest_below_which_at_most_a_third_is_right() -> 
 def test_the_probability_of_continuing_is_spread_evenly_over_the_tasks() -> None:
     spread = spread_continues(("a", CONTINUES, "b"), np.array([[0.5, 0.2, 0.3], [0.0, 1.0, 0.0]]))
     assert spread == pytest.approx(np.array([[0.6, 0.4], [0.5, 0.5]]))
+
+
+def test_a_prompt_that_may_continue_a_turn_counts_less_for_the_threshold() -> None:
+    confidence, none = np.array([0.15, 0.15, 0.25, 0.25]), np.array([])
+    right = np.array([True, False, False, False])
+    assert choose_unsure_threshold(confidence, right, none) == 0.99
+    # Of the first two, one is right. If both probably continue, the wrong ones above them decide.
+    right = np.array([True, True, False, False])
+    assert choose_unsure_threshold(confidence, right, none) == 0.0
+    assert choose_unsure_threshold(confidence, right, none, np.array([0.9, 0.9, 0.0, 0.0])) == 0.99

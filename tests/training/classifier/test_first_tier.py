@@ -23,9 +23,9 @@ def confident(*certainties: float) -> np.ndarray:
     ("wrong", "threshold", "share"),
     [
         ([], 0.51, 1.0),  # no loss: even the least confident answers stand
-        (range(15), 0.51, 1.0),  # a loss of 1.5 points, with 1.28 standard errors of 0.38
-        (range(16), 0.62, 0.9),  # 1.6 and 1.28 times 0.4 are too much: all answers at this confidence are dropped
-        ([*range(15), 999], 0.62, 0.9),
+        (range(6), 0.51, 1.0),  # a loss of 0.6 points, with 1.28 standard errors of 0.24
+        (range(7), 0.62, 0.9),  # 0.7 and 1.28 times 0.26 are too much: all answers at this confidence are dropped
+        ([*range(6), 999], 0.62, 0.9),
     ],
 )
 def test_the_threshold_is_the_lowest_that_loses_little(wrong: Sequence[int], threshold: float, share: float) -> None:

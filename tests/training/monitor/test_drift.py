@@ -32,7 +32,7 @@ def test_a_log_may_be_the_reference(model_folder: Path, tmp_path: Path) -> None:
 
 def test_too_few_prompts_are_refused(model_folder: Path) -> None:
     with pytest.raises(DatasetError, match="at least 20 different prompts with a task of their own, got 1; collect more"):
-        check_drift(load_model_folder(model_folder), log(*["prove that two is prime"] * 30))
+        check_drift(load_model_folder(model_folder), log(*["write a poem about tea"] * 30))
 
 
 def test_a_folder_without_a_classifier_is_refused(model_folder: Path) -> None:

@@ -78,6 +78,8 @@ _DATA_LINE = re.compile(
     r"|^\s{4,}\S|[;{}\\]$|\|.*\||^[\W_]*$",
     re.IGNORECASE,
 )
+# Who may sum up what was said before.
+_CONTEXT_ROLES = ("user", "system", "developer")
 _DIGITS = re.compile(r"\d+")
 _MOST_BLOCKS = 100
 # A line counts as the program's if at least this share of the user's messages has it, and at least two have.
@@ -115,10 +117,11 @@ def find_requests(messages: Sequence[Said], *, agent: bool) -> list[str]:
     Programs that offer tools write more. So with `agent` these do not count either: texts under a heading or a label,
     fenced code, lines that look like data, results of tools as plain text, and JSON outside of a field for the request.
 
-    A summary of an earlier part of the conversation counts as context. It is a request of its own, from any role.
+    A summary of an earlier part of the conversation counts as context. It is a request of its own, from the user or the
+    system.
 
     Args:
-        messages: The messages of the user and of the system, oldest first.
+        messages: The messages, oldest first.
         agent: Whether the request offers tools or has calls of tools.
 
     >>> reminder = "<reminder>Summarize each file that you read.</reminder>"
@@ -130,7 +133,7 @@ def find_requests(messages: Sequence[Said], *, agent: bool) -> list[str]:
     found = []
     for said in messages:
         texts = list(said.texts)
-        if agent:
+        if agent and said.role in _CONTEXT_ROLES:
             texts, summaries = _take_summaries(texts)
             found += summaries
         if said.role == "user":

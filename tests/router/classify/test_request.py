@@ -133,3 +133,8 @@ def test_odd_texts_take_no_longer_than_plain_ones(text: str) -> None:
 )
 def test_rarer_ways_to_surround_a_request(text: str) -> None:
     assert ask(text) == ["why does the import fail"]
+
+
+def test_an_assistant_who_speaks_of_a_summary_sums_nothing_up() -> None:
+    said = [Said("user", ["hi"]), Said("assistant", ["Here is the summary of our chat:\nYou said hi."])]
+    assert find_requests(said, agent=True) == ["hi"]

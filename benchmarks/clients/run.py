@@ -129,6 +129,13 @@ CLIENTS = (
         env={"OPENAI_API_BASE": "{url}/v1", "LITELLM_LOCAL_MODEL_COST_MAP": "True"},
         needs_tool=False,
     ),
+    Client(
+        name="open_webui",
+        # torch first, because another one would bring several GB.
+        packages=("torch==2.13.0", "open-webui==0.12.4"),
+        command=("{python}", "{scripts}/open_webui.py"),
+        needs_tool=False,
+    ),
 )
 
 

@@ -15,12 +15,14 @@ START_S = 150
 
 
 def request(url: str, body: object = None, token: str = "") -> Any:
+    """Send a request, and return the response."""
     headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
     data = None if body is None else json.dumps(body).encode()
     return urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=60)  # noqa: S310 - loopback
 
 
 def wait(url: str, process: "subprocess.Popen[bytes]") -> None:
+    """Wait until the server answers."""
     ends_at = time.monotonic() + START_S
     while time.monotonic() < ends_at and process.poll() is None:
         try:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ from training.classifier.linear import head_logits
 from training.classifier.outliers import make_outliers
 from training.data.prompts import LabelledPrompt, read_prompts
 from training.data.task_file import describe_rows, read_task_file
+from training.encoder.folder import knows_other_tasks, write_half
 from training.evaluation.intervals import bootstrap
 
 _FEWEST = 5
@@ -51,8 +53,8 @@ def main() -> None:
     tasks = read_task_file(given.tasks)
     rows = [row for row in read_prompts(given.prompts, tasks=tuple(tasks)).rows if row.task in tasks]
     described = describe_rows(tasks)
-    encoder = OnnxEncoder.load(given.encoder)
     texts = [row.prompt for row in rows]
+    encoder = _open(given.encoder, texts, list(tasks))
     features, of_descriptions = featurize(texts, encoder), featurize([row.prompt for row in described], encoder)
     outliers = featurize(make_outliers(len(rows), seed=given.seed), encoder)
     by_task = _shuffle(rows, seed=given.seed)
@@ -72,6 +74,15 @@ def main() -> None:
             mean = np.mean([right.mean() for right in draws])
             print(f"  {n:3} labels, {name:22} {mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]")
     _time(texts, encoder)
+
+
+def _open(folder: Path, texts: Sequence[str], tasks: Sequence[str]) -> OnnxEncoder:
+    """Return the encoder that training would use for these prompts."""
+    if not knows_other_tasks(folder, texts, tasks):
+        return OnnxEncoder.load(folder)
+    with tempfile.TemporaryDirectory() as scratch:
+        write_half(folder, Path(scratch) / "half")
+        return OnnxEncoder.load(Path(scratch) / "half")
 
 
 def _shuffle(rows: Sequence[LabelledPrompt], *, seed: int) -> dict[str, list[int]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from training.classifier.known_vectors import KnownVectors, read_vectors
 from training.classifier.outliers import make_outliers
 from training.classifier.rules import fit_rules
 from training.data.prompts import with_task
+from training.encoder.folder import knows_other_tasks, write_half
 from training.encoder.seen import was_seen
 from training.evaluation.held_out import collect_metrics, describe_held_out, evaluate_held_out
 from training.evaluation.metrics import score_by_task
@@ -28,6 +30,11 @@ from training.progress import Show, Stages
 from training.quality.fit import fit_scoring
 from training.quality.prompt_table import FeatureClassifier, make_held_out_table
 from training.result import TrainingResult
+
+_HALVED = (
+    "The encoder was tuned on other tasks, so the classifier reads the middle of its layers, which knows more about what a "
+    "prompt is about."
+)
 
 # What a training does, in order.
 _OUTLIERS, _PROMPTS = "encoding texts without a request", "encoding the prompts"
@@ -78,10 +85,30 @@ def train(
     """
     check_replaceable(out)
     inputs = read_inputs(prompts, benchmark, own_tasks=own_tasks, described=described)
+    learn = partial(_train, inputs, out, known=read_vectors(encoder.parent), seed=seed, jobs=jobs, cache=cache)
+    if not knows_other_tasks(encoder, inputs.texts, inputs.tasks):
+        return learn(encoder=encoder, progress=progress)
+    with tempfile.TemporaryDirectory() as scratch:
+        half = Path(scratch) / "encoder"
+        write_half(encoder, half)
+        return learn(encoder=half, progress=progress, notes=[_HALVED])
+
+
+def _train(
+    inputs: TrainingInputs,
+    out: Path,
+    *,
+    encoder: Path,
+    known: KnownVectors | None,
+    seed: int,
+    jobs: int,
+    cache: Path | None,
+    progress: Show | None,
+    notes: Sequence[str] = (),
+) -> TrainingResult:
     runtime_encoder = OnnxEncoder.load(encoder)
 
     # 1. Features, computed as at runtime.
-    known = read_vectors(encoder.parent)
     outliers = make_outliers(len(inputs.texts), seed=seed)
     to_encode = {_OUTLIERS: outliers, _PROMPTS: inputs.texts, _SCORING: inputs.benchmark.results.prompts}
     unknown = {stage: int((~find_known(texts, runtime_encoder, known)[0]).sum()) for stage, texts in to_encode.items()}
@@ -133,7 +160,12 @@ def train(
         profiles=scoring.profiles,
         qualities=qualities,
         tasks=score_by_task(predictions, held_out, seed=seed),
-        notes=(*inputs.prompts.notes, *inputs.benchmark.notes, *describe_held_out(seen, fitted, predictions, held_out)),
+        notes=(
+            *notes,
+            *inputs.prompts.notes,
+            *inputs.benchmark.notes,
+            *describe_held_out(seen, fitted, predictions, held_out),
+        ),
         reference=make_held_out_reference(fitted, features, seed=seed),
         heads=scoring.heads,
         first=first,

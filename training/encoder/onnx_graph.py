@@ -51,6 +51,47 @@ def write_graph(model: Any, record: EncoderRecord, target: Path, *, scratch: Pat
             )
 
 
+def count_layers(model: bytes) -> int:
+    """Return the number of layers of a BERT that `write_graph` wrote. 0 if the graph is of another kind.
+
+    Args:
+        model: The bytes of the graph.
+    """
+    import onnx
+
+    return len(_find_ends(onnx.load_from_string(model).graph))
+
+
+def cut_graph(model: bytes, layers: int) -> bytes:
+    """Return the graph of a BERT that ends after some of its layers.
+
+    Args:
+        model: The bytes of a graph that `write_graph` wrote.
+        layers: Number of layers to keep, in [1, `count_layers(model)`].
+    """
+    import onnx
+
+    proto = onnx.load_from_string(model)
+    graph = proto.graph
+    end = _find_ends(graph)[layers - 1]
+    used, nodes = {end.output[0]}, []
+    for node in reversed(graph.node):  # an operator comes after those that it needs
+        if used.intersection(node.output):
+            used.update(node.input)
+            nodes.append(node)
+    tensors = [each for each in graph.initializer if each.name in used]
+    end.output[0] = graph.output[0].name
+    del graph.node[:], graph.initializer[:], graph.value_info[:]
+    graph.node.extend(reversed(nodes))
+    graph.initializer.extend(tensors)
+    return bytes(proto.SerializeToString())
+
+
+def _find_ends(graph: Any) -> list[Any]:
+    """Return the last operator of each layer, which is the second of its two sums."""
+    return [node for node in graph.node if node.op_type == "SkipLayerNormalization"][1::2]
+
+
 @contextmanager
 def _no_warnings() -> Iterator[None]:
     """Hide the warnings and logs of the exporter and the quantiser.

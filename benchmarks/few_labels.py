@@ -1,7 +1,7 @@
 """Labelled prompts and descriptions of their tasks in, accuracy by the number of labels out.
 
     python benchmarks/few_labels.py --prompts data/label_sets/support.csv --tasks data/label_sets/support.toml
-        [--labels 0 5 20 80] [--encoder FOLDER] [--draws 3] [--seed 0]
+        [--labels 0 5 20 80] [--encoder FOLDER] [--whole] [--draws 3] [--seed 0]
 
 For each number of labels per task, labels are drawn and the classifier learns from them and from the descriptions. The test
 is on 25 prompts of each task that no draw uses. Beside it: the same classifier without the descriptions, and TF-IDF with a
@@ -29,7 +29,7 @@ from router.model_folder.load import find_model_folder
 from training.classifier.features import FeatureBlocks, featurize
 from training.classifier.fit import fit_classifier
 from training.classifier.linear import head_logits
-from training.classifier.outliers import make_outliers
+from training.classifier.outliers import PROMPTS_PER_OUTLIER, make_outliers
 from training.data.prompts import LabelledPrompt, read_prompts
 from training.data.task_file import describe_rows, read_task_file
 from training.encoder.folder import knows_other_tasks, write_half
@@ -47,6 +47,7 @@ def main() -> None:
     parser.add_argument("--tasks", type=Path, required=True)
     parser.add_argument("--labels", type=int, nargs="+", default=[0, 5, 20, 80])
     parser.add_argument("--encoder", type=Path, default=find_model_folder() / "encoder")
+    parser.add_argument("--whole", action="store_true", help="never cut the encoder in half")
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
@@ -54,9 +55,10 @@ def main() -> None:
     rows = [row for row in read_prompts(given.prompts, tasks=tuple(tasks)).rows if row.task in tasks]
     described = describe_rows(tasks)
     texts = [row.prompt for row in rows]
-    encoder = _open(given.encoder, texts, list(tasks))
+    half = not given.whole and knows_other_tasks(given.encoder, texts, list(tasks))
+    encoder = _open_half(given.encoder) if half else OnnxEncoder.load(given.encoder)
     features, of_descriptions = featurize(texts, encoder), featurize([row.prompt for row in described], encoder)
-    outliers = featurize(make_outliers(len(rows), seed=given.seed), encoder)
+    outliers = featurize(make_outliers(len(rows) + len(described), seed=given.seed), encoder)
     by_task = _shuffle(rows, seed=given.seed)
     test = np.array(sorted(i for found in by_task.values() for i in found[:_TESTED]))
     rest = {task: found[_TESTED:] for task, found in by_task.items()}
@@ -76,10 +78,7 @@ def main() -> None:
     _time(texts, encoder)
 
 
-def _open(folder: Path, texts: Sequence[str], tasks: Sequence[str]) -> OnnxEncoder:
-    """Return the encoder that training would use for these prompts."""
-    if not knows_other_tasks(folder, texts, tasks):
-        return OnnxEncoder.load(folder)
+def _open_half(folder: Path) -> OnnxEncoder:
     with tempfile.TemporaryDirectory() as scratch:
         write_half(folder, Path(scratch) / "half")
         return OnnxEncoder.load(Path(scratch) / "half")
@@ -134,7 +133,8 @@ def _predict(
     outliers: FeatureBlocks,
     asked: FeatureBlocks,
 ) -> NDArray[np.str_]:
-    fitted = fit_classifier(features, tasks, groups, seen=seen, outliers=outliers, jobs=1)
+    few = outliers.take(np.arange(len(tasks) // PROMPTS_PER_OUTLIER))  # as many as training uses
+    fitted = fit_classifier(features, tasks, groups, seen=seen, outliers=few, jobs=1)
     probabilities = softmax(head_logits(fitted.heads, asked) / fitted.temperature)
     return np.array(fitted.labels)[probabilities.argmax(axis=1)]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from router.classify.classifier import CONTINUES, softmax, split_continues
 from router.classify.heads import Heads
-from training.classifier.calibrate import choose_unsure_threshold, fit_mixture, spread_continues
+from training.classifier.calibrate import choose_unsure_threshold, fit_mixture, fit_temperature, spread_continues
 from training.classifier.features import FeatureBlocks
 from training.classifier.folds import Split, draw_folds, fold_outliers
 from training.classifier.linear import PARTS, Part, mix_heads
@@ -89,7 +89,7 @@ def fit_classifier(
         tasks: Label of each prompt. Each label occurs at least `FOLDS` times.
         groups: Group of each prompt. A group is never split between training and test.
         seen: Whether the encoder was tuned on a prompt, shape (n,). Such prompts are used to fit, but they are never held
-            out, unless too few others are left.
+            out, unless too few others are left. If all are such prompts, both parts weigh the same.
         outliers: Features of texts without a request. The parts, the temperature and the threshold are fitted so that the
             classifier is unsure of such texts.
         seed: Seed of the folds and of the outliers' labels.
@@ -102,7 +102,13 @@ def fit_classifier(
     rows = _add_outliers(features, prompt_targets, split, outliers, len(labels), seed=seed)
     fits = fit_parts(rows.features, rows.targets, rows.used, rows.folds, len(labels), jobs=jobs, watch=watch)
     logits = {part: fit.logits for part, fit in fits.items()}
-    mixture, temperature = fit_mixture(logits, rows.targets[rows.folds >= 0])
+    held_out_targets = rows.targets[rows.folds >= 0]
+    if seen is not None and seen.all():
+        # The weights cannot be measured. Descriptions of one task share words, so words would look better than they are.
+        mixture = dict.fromkeys(PARTS, 1 / len(PARTS))
+        temperature = fit_temperature(np.mean([logits[part] for part in PARTS], axis=0), held_out_targets)
+    else:
+        mixture, temperature = fit_mixture(logits, held_out_targets)
     mixed = softmax(np.sum([mixture[part] * logits[part] for part in PARTS], axis=0) / temperature)
 
     # The held-out rows are n prompts and then some outliers. Only prompts that have a task are reported.

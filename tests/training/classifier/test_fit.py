@@ -30,6 +30,16 @@ def test_prompts_that_the_encoder_was_tuned_on_are_never_held_out(
     assert ((fitted.folds == -1) == seen).all()
 
 
+def test_both_parts_weigh_the_same_if_nothing_can_be_held_out_fairly(
+    features: FeatureBlocks, tasks: list[str], groups: list[str]
+) -> None:
+    known = np.ones(len(tasks), np.bool_)
+    fitted = fit_classifier(features, tasks, groups, seen=known, jobs=1)
+    assert fitted.mixture == {"embedding": 0.5, "words": 0.5}
+    measured = fit_classifier(features, tasks, groups, seen=known & (np.arange(len(tasks)) % 3 > 0), jobs=1)
+    assert measured.mixture != fitted.mixture
+
+
 def test_outliers_change_the_fit_but_are_not_reported(
     features: FeatureBlocks, tasks: list[str], groups: list[str], encoder: OnnxEncoder
 ) -> None:

@@ -84,7 +84,7 @@ def _read_described(prompts: Path | None, benchmark: Path, described: Path) -> T
     tasks = read_task_file(described)
     rows = describe_rows(tasks)
     empty = PromptSet(rows=(), sha256=hash_file(described))
-    given = empty if prompts is None else read_prompts(prompts, tasks=tuple(tasks))
+    given = empty if prompts is None else read_prompts(prompts, tasks=tuple(tasks), may_wait=True)
     labelled = replace(given, rows=(*given.rows, *rows))
     results = read_benchmark(benchmark, tasks=[*tasks, *(task for task in TASKS if task not in tasks)])
     named = {name: name if task.like is None else task.like for name, task in tasks.items()}

@@ -11,7 +11,7 @@ import numpy as np
 
 from router.classify.encoder import OnnxEncoder
 from router.classify.keywords import default_rules
-from training.classifier.features import featurize, find_known
+from training.classifier.features import featurize, find_known, move_descriptions
 from training.classifier.first_tier import build_first_tier
 from training.classifier.fit import fit_classifier
 from training.classifier.known_vectors import KnownVectors, read_vectors
@@ -110,14 +110,19 @@ def _train(
 
     # 1. Features, computed as at runtime.
     outliers = make_outliers(len(inputs.texts), seed=seed)
-    to_encode = {_OUTLIERS: outliers, _PROMPTS: inputs.texts, _SCORING: inputs.benchmark.results.prompts}
+    unlabelled = inputs.prompts.waiting if inputs.described.any() else ()
+    prompts = [*inputs.texts, *unlabelled]
+    to_encode = {_OUTLIERS: outliers, _PROMPTS: prompts, _SCORING: inputs.benchmark.results.prompts}
     unknown = {stage: int((~find_known(texts, runtime_encoder, known)[0]).sum()) for stage, texts in to_encode.items()}
     stages = Stages(_expect_work(inputs, unknown), progress)
     compute_features = partial(featurize, encoder=runtime_encoder, cache=cache, known=known, progress=stages.watch_texts)
     stages.begin(_OUTLIERS)
     outlier_features = compute_features(outliers)
     stages.begin(_PROMPTS)
-    features = compute_features(inputs.texts)
+    encoded = compute_features(prompts)
+    all_described = np.concatenate([inputs.described, np.zeros(len(unlabelled), np.bool_)])
+    moved = move_descriptions(encoded, all_described, encoded.embedding[~all_described])
+    features = moved.take(np.arange(len(inputs.texts)))
 
     # 2. The classifier of tasks, with its first tier and its keyword rules.
     stages.begin(_CLASSIFIER)
@@ -171,8 +176,8 @@ def _train(
         first=first,
         vectors=KnownVectors.of(
             runtime_encoder.sha256,
-            [*inputs.texts, *outliers],
-            np.concatenate([features.embedding, outlier_features.embedding]),
+            [*prompts, *outliers],
+            np.concatenate([encoded.embedding, outlier_features.embedding]),
         ),
     )
     write_model_folder(out, training, fitted, rules, runtime_encoder, encoder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,10 @@ from training.classifier.known_vectors import KnownVectors, round_vectors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+# Fewer prompts than that do not show where the prompts of a domain lie.
+_FEWEST_PROMPTS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +50,24 @@ class FeatureBlocks:
             lexical=sparse.vstack([self.lexical, other.lexical], format="csr"),
             surface=np.concatenate([self.surface, other.surface]),
         )
+
+
+def move_descriptions(features: FeatureBlocks, described: NDArray[np.bool_], prompts: NDArray[np.float32]) -> FeatureBlocks:
+    """Move the vectors of descriptions by one vector, so that their mean is that of prompts.
+
+    A description names things in other words than prompts do. All descriptions differ from prompts in much the same
+    direction, which says nothing about the task.
+
+    Args:
+        features: Features of n texts.
+        described: Whether a text is a description, shape (n,).
+        prompts: Embeddings of prompts, shape (prompts, dim). With fewer than 20 nothing is moved.
+    """
+    if len(prompts) < _FEWEST_PROMPTS or not described.any():
+        return features
+    embedding = features.embedding.copy()
+    embedding[described] += prompts.mean(axis=0) - embedding[described].mean(axis=0)
+    return replace(features, embedding=embedding)
 
 
 def default_cache() -> Path:

@@ -60,15 +60,23 @@ class PromptSet:
         sha256: Hash of the file.
         licence: The different values of the column `licence`, joined by commas.
         notes: Sentences for the reader about repeated rows, conflicting labels and labels that differ only in spelling.
+        waiting: Prompts with a proposed task that nobody has confirmed. They are not among the rows.
     """
 
     rows: tuple[LabelledPrompt, ...]
     sha256: str
     licence: str = ""
     notes: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
 
 
-def read_prompts(path: Path, *, tasks: Sequence[str] | None = TASKS, keep_repeated: bool = False) -> PromptSet:
+def read_prompts(
+    path: Path,
+    *,
+    tasks: Sequence[str] | None = TASKS,
+    keep_repeated: bool = False,
+    may_wait: bool = False,
+) -> PromptSet:
     """Read labelled prompts.
 
     The columns `prompt` and `task` are required. The columns `also`, `language`, `group`, `source`, `licence`, `kind` and
@@ -79,18 +87,19 @@ def read_prompts(path: Path, *, tasks: Sequence[str] | None = TASKS, keep_repeat
             as "Unicode Text" of Excel. It may be gzipped.
         tasks: The tasks that a row may name. None: any task.
         keep_repeated: Whether to keep a row whose prompt and task occurred before.
+        may_wait: Whether a file is accepted if none of its rows is confirmed.
 
     Raises:
         DatasetError: If the file cannot be read or has no prompt. Also if rows break a rule: it lists them all.
     """
     problems = Problems(path)
     labels: dict[str, dict[str, int]] = {}  # of each prompt: its tasks, and the first row of each
-    rows, repeated, unconfirmed = [], [], 0
+    rows, repeated, waiting = [], [], []
     licences: dict[str, None] = {}  # a dict, because a set has no order and the manifest must be reproducible
     for number, record in read_table(path, required=("prompt", "task")):
         # `llm-router-train label` writes such rows, and nobody has confirmed this one yet.
         if record.get("proposed") and not record["task"].strip():
-            unconfirmed += 1
+            waiting.append(record["prompt"])
             continue
         row = _read_row(number, record, tasks, problems)
         if row is None:
@@ -103,15 +112,18 @@ def read_prompts(path: Path, *, tasks: Sequence[str] | None = TASKS, keep_repeat
         rows.append(row)
         licences |= dict.fromkeys(filter(None, [record.get("licence", "").strip()]))
     problems.raise_any()
-    if not rows:
+    if not rows and not (may_wait and waiting):
         raise DatasetError(f"{path} must have at least one prompt below its header, found none; add rows")
-    waiting = [f"{unconfirmed} rows have a proposed task that nobody has confirmed; they are skipped"] if unconfirmed else []
-    notes = [*waiting, *_describe_repeated(repeated), *_describe_conflicts(labels.values()), *describe_labels(rows)]
+    unconfirmed = (
+        [f"{len(waiting)} rows have a proposed task that nobody has confirmed; they are skipped"] if waiting else []
+    )
+    notes = [*unconfirmed, *_describe_repeated(repeated), *_describe_conflicts(labels.values()), *describe_labels(rows)]
     return PromptSet(
         rows=tuple(rows),
         sha256=hash_file(path),
         licence=", ".join(licences),
         notes=tuple(f"{path.name}: {note}" for note in notes),
+        waiting=tuple(text for text in dict.fromkeys(waiting) if text.strip() and text not in labels),
     )
 
 

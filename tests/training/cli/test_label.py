@@ -70,6 +70,7 @@ def test_training_skips_rows_that_nobody_has_confirmed(tmp_path: Path) -> None:
     path.write_text("prompt,task,proposed\nhello there,roleplay,roleplay\nwhat now,,qa\n", encoding="utf-8")
     found = read_prompts(path)
     assert [row.prompt for row in found.rows] == ["hello there"]
+    assert found.waiting == ("what now",)
     assert found.notes == ("labels.csv: 1 rows have a proposed task that nobody has confirmed; they are skipped",)
 
 

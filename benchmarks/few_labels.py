@@ -3,10 +3,10 @@
     python benchmarks/few_labels.py --prompts data/label_sets/support.csv --tasks data/label_sets/support.toml
         [--labels 0 5 20 80] [--encoder FOLDER] [--whole] [--draws 3] [--seed 0]
 
-For each number of labels per task, labels are drawn and the classifier learns from them and from the descriptions. The test
-is on 25 prompts of each task that no draw uses. Beside it: the same classifier without the descriptions, and TF-IDF with a
-logistic regression. Figures are means over the draws, with 95 % intervals by a bootstrap over prompts in the first draw. The
-script also prints the milliseconds that encoding a prompt takes.
+For each number of labels per task, labels are drawn and the classifier learns from them and from the descriptions, once with
+50 more prompts that have no label. The test is on 25 prompts of each task that no draw uses. Beside it: the same classifier
+without the descriptions, and TF-IDF with a logistic regression. Figures are means over the draws, with 95 % intervals by a
+bootstrap over prompts in the first draw. The script also prints the milliseconds that encoding a prompt takes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from router.classify.classifier import softmax
 from router.classify.encoder import OnnxEncoder
 from router.model_folder.load import find_model_folder
-from training.classifier.features import FeatureBlocks, featurize
+from training.classifier.features import FeatureBlocks, featurize, move_descriptions
 from training.classifier.fit import fit_classifier
 from training.classifier.linear import head_logits
 from training.classifier.outliers import PROMPTS_PER_OUTLIER, make_outliers
@@ -38,6 +38,8 @@ from training.evaluation.intervals import bootstrap
 _FEWEST = 5
 # Prompts of each task that are only tested.
 _TESTED = 25
+# Numbers of prompts without a label that show where the descriptions belong.
+_UNLABELLED = (0, 50)
 
 
 def main() -> None:
@@ -116,13 +118,23 @@ class Data:
         asked, alone = self.features.take(self.test), self.features.take(chosen)
         tasks, groups = [*names, *(row.task for row in self.described)], [*own, *(row.group for row in self.described)]
         seen = np.arange(len(tasks)) >= len(names)
-        both = alone.concat(self.of_descriptions)
-        found = {"with descriptions": _predict(both, tasks, groups, seen, self.outliers, asked) == truth}
+        found = {}
+        for n in _UNLABELLED:
+            both = alone.concat(self.of_descriptions)
+            known = np.concatenate([alone.embedding, self.features.embedding[self._unlabelled(chosen)[:n]]])
+            both = move_descriptions(both, seen, known)
+            found[f"descriptions, {n} more"] = _predict(both, tasks, groups, seen, self.outliers, asked) == truth
         if len(chosen) >= _FEWEST * len(set(names)) > 0:
             found["labels alone"] = _predict(alone, names, own, np.zeros(len(own), np.bool_), self.outliers, asked) == truth
             words = _predict_words([self.rows[i].prompt for i in chosen.tolist()], names, self.rows, self.test)
             found["TF-IDF"] = words == truth
         return found
+
+    def _unlabelled(self, chosen: NDArray[np.int64]) -> list[int]:
+        """Return in random order the prompts that are neither learned with their labels nor tested."""
+        taken = {*chosen.tolist(), *self.test.tolist()}
+        rest = [i for i in range(len(self.rows)) if i not in taken]
+        return random.Random("unlabelled").sample(rest, len(rest))
 
 
 def _predict(

@@ -63,6 +63,7 @@ def learn(out: Path, root: Path, described: Path, prompts: Path | None = None) -
 def test_a_folder_with_half_an_encoder_is_trained_and_routes(root: Path, tmp_path: Path) -> None:
     result = learn(tmp_path / "mine", root, describe("support", root, tmp_path))
     assert any("middle of its layers" in note for note in result.notes)
+    assert any("measured on descriptions" in note for note in result.notes)
     assert count_layers((tmp_path / "mine/encoder/model.onnx").read_bytes()) == 3
     decision = Router.load(tmp_path / "mine").route("you charged my card two times, i want that money back")
     assert decision.task == "billing"

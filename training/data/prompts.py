@@ -115,7 +115,7 @@ def read_prompts(
     if not rows and not (may_wait and waiting):
         raise DatasetError(f"{path} must have at least one prompt below its header, found none; add rows")
     unconfirmed = (
-        [f"{len(waiting)} rows have a proposed task that nobody has confirmed; they are skipped"] if waiting else []
+        [f"{len(waiting)} rows have a proposed task that nobody has confirmed; they have no label yet"] if waiting else []
     )
     notes = [*unconfirmed, *_describe_repeated(repeated), *_describe_conflicts(labels.values()), *describe_labels(rows)]
     return PromptSet(

@@ -68,10 +68,11 @@ def knows_other_tasks(source: Path, texts: Sequence[str], tasks: Collection[str]
         tasks: The tasks of the prompts.
     """
     tuning = OnnxEncoder.load(source).record.tuning
-    if tuning is None or tuning.layers < 2 or not set(tasks).isdisjoint(TASKS) or was_seen(texts, tuning).any():  # noqa: PLR2004
+    if tuning is None or not set(tasks).isdisjoint(TASKS) or was_seen(texts, tuning).any():
         return False
-    # One with fewer layers was halved before.
-    return count_layers((source / MODEL_FILE).read_bytes()) == tuning.layers
+    layers = count_layers((source / MODEL_FILE).read_bytes())
+    # An encoder with fewer layers than were tuned was halved before.
+    return layers > 1 and layers == tuning.layers
 
 
 def write_half(source: Path, out: Path) -> None:

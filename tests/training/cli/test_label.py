@@ -71,7 +71,7 @@ def test_training_skips_rows_that_nobody_has_confirmed(tmp_path: Path) -> None:
     found = read_prompts(path)
     assert [row.prompt for row in found.rows] == ["hello there"]
     assert found.waiting == ("what now",)
-    assert found.notes == ("labels.csv: 1 rows have a proposed task that nobody has confirmed; they are skipped",)
+    assert found.notes == ("labels.csv: 1 rows have a proposed task that nobody has confirmed; they have no label yet",)
 
 
 def test_a_log_without_anything_to_label_is_refused(run_command: Run, model_folder: Path, log: Path) -> None:

@@ -99,6 +99,11 @@ class _Run:
         self._retries = self._refusals = 0
         self._retry: Retry | None = None
 
+    @property
+    def _attempts(self) -> int:
+        """Number of attempts so far that count."""
+        return len(self._log.records) - self._refusals
+
     def check_may_continue(self) -> None:
         """Raise the error that ends the call, unless another attempt is allowed after the last failure."""
         if self._deadline.left_s() <= 0:
@@ -106,7 +111,7 @@ class _Run:
         # A request that is too long for one model may fit into another one. Any other faulty request fails everywhere.
         if self._kind == "cancelled" or (self._kind == "request" and not (self._failure and self._failure.too_long)):
             raise self._make_error("another model would fail too") from self._failure
-        if len(self._log.records) - self._refusals >= self._policy.max_attempts:
+        if self._attempts >= self._policy.max_attempts:
             raise self._make_error(f"max_attempts={self._policy.max_attempts} is reached") from self._failure
 
     def attempt(self) -> _Steps[Completion | None]:
@@ -131,6 +136,7 @@ class _Run:
     def _begin(self) -> _Steps[tuple[CallTarget, Attempt]]:
         """Begin an attempt: at an untried endpoint if one is available, else at one that failed before, or wait for one."""
         self._waited_s = 0.0
+        self._chooser.last = self._attempts + 1 >= self._policy.max_attempts
         if self._deadline.left_s() <= 0:
             raise self._out_of_time()
         while (begun := self._chooser.begin(self._chooser.untried())) is None:
@@ -237,7 +243,7 @@ class _Run:
         timeout_s = first_s = max(self._deadline.left_s(), NO_TIME_S)
         # Leave time for a fallback, if there is one and the policy allows it. Otherwise a model that hangs would use up the
         # deadline, and as that is not counted as its failure, it would be asked again next time.
-        if len(self._log.records) - self._refusals + 1 < policy.max_attempts and self._chooser.untried():
+        if not self._chooser.last and self._chooser.untried():
             first_s = _SHARE_BEFORE_FALLBACK * timeout_s
             timeout_s = timeout_s if call.stream else min(first_s, policy.answer_s)
         return CallRequest(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,8 +20,8 @@ _PASSING: tuple[FailureClass, ...] = ("transient", "rate_limit")
 class Gate(Protocol):
     """Decides which endpoints a call may ask now. A `LiveState` is one."""
 
-    def eligible(self, names: Sequence[str]) -> Eligibility:
-        """Return which of these endpoints are available now."""
+    def eligible(self, names: Sequence[str], *, failed: Collection[str] = ()) -> Eligibility:
+        """Return which of these endpoints are available now, given those that have just failed for the caller."""
         ...
 
     def begin(self, name: str, *, ignore_trip: bool = False) -> Attempt | None:
@@ -54,6 +54,10 @@ class TargetChooser:
         call: The call.
         gate: Decides which endpoints are available now.
 
+    Attributes:
+        last: Whether the next attempt is the last one. It rather goes to a server that cools down than to one that has just
+            failed in this call: the servers may have changed places.
+
     Raises:
         InputError: If the call has no target.
         NoCandidateError: If no target is able to serve the call. It names the reasons.
@@ -61,6 +65,7 @@ class TargetChooser:
 
     def __init__(self, call: Call, gate: Gate) -> None:
         self._able, self._gate, self._tokens = _find_able(call), gate, call.tokens
+        self.last = False
         self._tried: set[str] = set()
         # The failures of each target in this call, by name.
         self._failures: dict[str, list[FailureClass]] = {}
@@ -78,20 +83,20 @@ class TargetChooser:
         """Return the able targets that have not been asked and may have enough room, best first.
 
         A server that has just failed probably fails for another model too. So each model's endpoints come in the order of
-        their last failures in this call, those without one first. After a request was too long, targets with an unknown
-        window come last: nothing shows that theirs is larger.
+        their last failures in this call, those without one first. For the last attempt, this order comes before the models.
+        After a request was too long, targets with an unknown window come last: nothing shows that theirs is larger.
         """
         left = [target for target in self._able if target.name not in self._tried and self._has_room(target)]
         if self._silent:
-            models, silent = list(dict.fromkeys(target.model for target in left)), list(self._silent)
-            failed = {endpoint: place for place, endpoint in enumerate(silent)}
-            left.sort(key=lambda target: (models.index(target.model), failed.get(target.endpoint, -1)))
+            models = list(dict.fromkeys(target.model for target in left))
+            places = {endpoint: place for place, endpoint in enumerate(self._silent)}
+            left.sort(key=lambda t: (0 if self.last else models.index(t.model), places.get(t.endpoint, -1)))
         return sorted(left, key=lambda target: target.context_window is None) if self._outgrown else left
 
     def begin(self, targets: Iterable[CallTarget]) -> tuple[CallTarget, Attempt] | None:
         """Begin an attempt at the first of these targets that is available now. None if none is."""
         # Panic depends on how many of all endpoints that may still answer are left, not on how many of these.
-        eligibility = self._gate.eligible(self._find_left())
+        eligibility = self._find_eligible()
         for target in targets:
             if target.name not in eligibility.names:
                 continue
@@ -134,7 +139,14 @@ class TargetChooser:
 
     def find_blocked(self) -> Mapping[str, float | None]:
         """Return the blocked targets by name, with the end of each cooldown. None if it is not known."""
-        return self._gate.eligible(self._find_left()).blocked
+        return self._find_eligible().blocked
+
+    def _find_eligible(self) -> Eligibility:
+        """Return which targets are available to this call."""
+        left = self._find_left()
+        found = self._gate.eligible(left)
+        failed = {target.name for target in self._able if target.endpoint in self._silent}
+        return self._gate.eligible(left, failed=failed) if self.last and failed.issuperset(found.names) else found
 
     def _find_left(self) -> list[str]:
         """Return the names of the targets that have not refused this call for good. Others replace no target any more."""

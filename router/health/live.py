@@ -7,7 +7,7 @@ import math
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self
@@ -190,18 +190,22 @@ class LiveState:
         with self._lock:
             return endpoint.weight(self._clock())
 
-    def eligible(self, names: Sequence[str]) -> Eligibility:
-        """Return which of these endpoints are available now. Name each one once.
+    def eligible(self, names: Sequence[str], *, failed: Collection[str] = ()) -> Eligibility:
+        """Return which of these endpoints are available now.
 
         Trips are ignored if fewer than half (`panic_share`) would be available otherwise, so also for a single endpoint.
         Rate limits and refused keys are never ignored.
+
+        Args:
+            names: The endpoints, each one once.
+            failed: Those that have just failed for the caller. They stay available, but do not count for that share.
         """
         endpoints = [self._find(name) for name in names]
         with self._lock:
             now = self._clock()
             for endpoint in endpoints:
                 if endpoint.breaker.blocked_until > now:
-                    return self._split(endpoints, now)
+                    return self._split(endpoints, now, failed)
         # The usual case: nothing is blocked, and no set was built to find that out.
         return Eligibility(names=tuple(names))
 
@@ -229,11 +233,11 @@ class LiveState:
             now = self._clock()
             return {name: endpoint.health(now, self._pace_summary) for name, endpoint in self._endpoints.items()}
 
-    def _split(self, endpoints: Sequence[EndpointState], now: float) -> Eligibility:
+    def _split(self, endpoints: Sequence[EndpointState], now: float, failed: Collection[str]) -> Eligibility:
         """Separate available endpoints from blocked ones."""
         held = {endpoint.name for endpoint in endpoints if endpoint.breaker.is_held(now)}
         tripped = {endpoint.name for endpoint in endpoints if endpoint.breaker.is_tripped(now)} - held
-        n_available = len(endpoints) - len(held | tripped)
+        n_available = len({endpoint.name for endpoint in endpoints} - held - tripped - set(failed))
         # Panic only helps if it makes another endpoint available, so never without a tripped one.
         panic = bool(tripped) and n_available < self._policy.panic_share * len(endpoints)
         blocked = held | (set() if panic else tripped)

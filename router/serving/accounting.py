@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from router.calls import AttemptRecord, Completion
@@ -31,9 +31,9 @@ class RateLimitedGate:
         self._live, self._limiter, self._models, self._tokens = live, limiter, models, tokens
         self.refused: set[str] = set()
 
-    def eligible(self, names: Sequence[str]) -> Eligibility:
+    def eligible(self, names: Sequence[str], *, failed: Collection[str] = ()) -> Eligibility:
         """Return which of these endpoints are available now. See `LiveState.eligible`."""
-        return self._live.eligible(names)
+        return self._live.eligible(names, failed=failed)
 
     def begin(self, name: str, *, ignore_trip: bool = False) -> Attempt | None:
         """Count a request as in flight and against the limits. None if the endpoint or a limit does not allow it."""

@@ -14,6 +14,7 @@ from router.errors import (
 )
 from router.execution.policy import CallPolicy
 from router.execution.steps import Pause
+from router.health.policy import HealthPolicy
 from tests.router.execution.fakes import FakeEndpoints
 from tests.router.execution.plans import DOWN, REFUSED, REPLY, TOO_LONG, UNABLE, asked, end, tried
 from tests.router.health.fakes import begin, fail
@@ -176,3 +177,49 @@ def test_a_server_that_failed_last_is_asked_last_for_another_model() -> None:
     plan = endpoints.plan(*targets, policy=CallPolicy(max_attempts=4))
     # First a fails and then b. So a is the better guess for n, although b/n comes first in its order.
     assert tried(plan, DOWN, DOWN, DOWN) == ["a", "b", "a", "b"]
+
+
+def two_servers(*models: str, health: HealthPolicy | None = None) -> tuple[FakeEndpoints, list[CallTarget]]:
+    """Return servers a and b, and their targets, model by model."""
+    names = [f"{server}/{model}" for model in models for server in "ab"]
+    targets = [CallTarget(model=name[2:], endpoint=name[0], shared=True) for name in names]
+    return FakeEndpoints(*names, health=health), targets
+
+
+def test_the_last_attempt_asks_a_server_that_cools_down_rather_than_one_that_has_just_failed() -> None:
+    endpoints, targets = two_servers("m", "n")
+    for name in ("a/m", "a/n"):
+        fail(endpoints.live, name, times=5)
+    # The next best after one failure is another model of the same server: it may be the model that has failed.
+    assert tried(endpoints.plan(*targets), DOWN, DOWN) == ["b", "b", "a"]
+
+
+def test_the_last_attempt_asks_the_server_that_failed_first_in_the_call_although_other_calls_have_tripped_it() -> None:
+    endpoints, targets = two_servers("m", "n")
+    plan = endpoints.plan(*targets)
+    assert asked(next(plan)) == "a"
+    for name in ("a/m", "a/n"):
+        fail(endpoints.live, name, times=5)
+    assert asked(plan.send(DOWN)) == "b"
+    assert asked(plan.send(DOWN)) == "a"
+    assert end(plan, REPLY).model == "n"
+
+
+def test_with_one_model_the_last_attempt_asks_the_best_server_again_although_other_calls_have_tripped_it() -> None:
+    endpoints, targets = two_servers("m")
+    plan = endpoints.plan(*targets)
+    assert asked(next(plan)) == "a"
+    fail(endpoints.live, "a/m", times=5)
+    assert asked(plan.send(DOWN)) == "b"
+    assert plan.send(DOWN) == Pause(seconds=0.5)
+    endpoints.clock.sleep(0.5)
+    assert asked(plan.send(None)) == "a"
+
+
+def test_a_panic_share_of_zero_holds_for_the_last_attempt_too() -> None:
+    endpoints, targets = two_servers("m", "n", health=HealthPolicy(panic_share=0))
+    for name in ("a/m", "a/n"):
+        fail(endpoints.live, name, times=5)
+    plan = endpoints.plan(*targets)
+    assert (asked(next(plan)), asked(plan.send(DOWN))) == ("b", "b")
+    assert isinstance(plan.send(DOWN), Pause)

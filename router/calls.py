@@ -27,6 +27,7 @@ class CallTarget:
         input_usd_per_mtok: Price in USD per million input tokens. None if unknown.
         output_usd_per_mtok: Price in USD per million output tokens. None if unknown.
         protocols: The protocols that the endpoint speaks.
+        server: What fails as one if it is down: endpoints of one host have the same. Empty: the endpoint.
     """
 
     model: str
@@ -39,6 +40,12 @@ class CallTarget:
     input_usd_per_mtok: float | None = None
     output_usd_per_mtok: float | None = None
     protocols: frozenset[WireProtocol] = frozenset({"chat"})
+    server: str = ""
+
+    @property
+    def host(self) -> str:
+        """The server, or else the endpoint."""
+        return self.server or self.endpoint
 
     @property
     def name(self) -> str:

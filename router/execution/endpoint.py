@@ -96,6 +96,12 @@ class Endpoint:
         return self.base_url.partition("?")[0]
 
     @property
+    def server(self) -> str:
+        """Scheme, host and port of the URL."""
+        parts = urlsplit(self.base_url)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    @property
     def query(self) -> dict[str, str]:
         """The query of the URL, by name."""
         return dict(parse_qsl(urlsplit(self.base_url).query, keep_blank_values=True))

@@ -69,7 +69,7 @@ class TargetChooser:
         self._tried: set[str] = set()
         # The failures of each target in this call, by name.
         self._failures: dict[str, list[FailureClass]] = {}
-        # The endpoints that did not answer in this call, in the order of their last failures.
+        # The servers that did not answer in this call, in the order of their last failures.
         self._silent: dict[str, None] = {}
         # The request has more tokens than this. 0: an endpoint has not called it too long.
         self._outgrown = 0
@@ -82,15 +82,15 @@ class TargetChooser:
     def untried(self) -> list[CallTarget]:
         """Return the able targets that have not been asked and may have enough room, best first.
 
-        A server that has just failed probably fails for another model too. So each model's endpoints come in the order of
+        A server that has just failed probably fails for another model too. So each model's servers come in the order of
         their last failures in this call, those without one first. For the last attempt, this order comes before the models.
         After a request was too long, targets with an unknown window come last: nothing shows that theirs is larger.
         """
         left = [target for target in self._able if target.name not in self._tried and self._has_room(target)]
         if self._silent:
             models = list(dict.fromkeys(target.model for target in left))
-            places = {endpoint: place for place, endpoint in enumerate(self._silent)}
-            left.sort(key=lambda t: (0 if self.last else models.index(t.model), places.get(t.endpoint, -1)))
+            places = {server: place for place, server in enumerate(self._silent)}
+            left.sort(key=lambda t: (0 if self.last else models.index(t.model), places.get(t.host, -1)))
         return sorted(left, key=lambda target: target.context_window is None) if self._outgrown else left
 
     def begin(self, targets: Iterable[CallTarget]) -> tuple[CallTarget, Attempt] | None:
@@ -117,8 +117,8 @@ class TargetChooser:
         """
         self._failures.setdefault(target.name, []).append(kind)
         if kind == "transient":
-            self._silent.pop(target.endpoint, None)
-            self._silent[target.endpoint] = None
+            self._silent.pop(target.host, None)
+            self._silent[target.host] = None
         if failure.too_long:
             self._outgrown = max(self._outgrown, self._find_outgrown(target, failure))
 
@@ -145,7 +145,7 @@ class TargetChooser:
         """Return which targets are available to this call."""
         left = self._find_left()
         found = self._gate.eligible(left)
-        failed = {target.name for target in self._able if target.endpoint in self._silent}
+        failed = {target.name for target in self._able if target.host in self._silent}
         return self._gate.eligible(left, failed=failed) if self.last and failed.issuperset(found.names) else found
 
     def _find_left(self) -> list[str]:

@@ -24,6 +24,7 @@ from router.serving.serving import (
     check_models,
     find_known_endpoints,
     find_protocols,
+    find_servers,
     make_executor,
 )
 from router.types import ModelProfile, WireProtocol
@@ -69,7 +70,7 @@ class Fleet:
         self.executor = make_executor(serving.executor)
         places = find_places(profiles, serving.endpoints, find_known_endpoints(self.executor))
         self.unserved = {name: "the executor has no endpoint for it" for name in self._profiles if name not in places}
-        self._protocols = find_protocols(self.executor)
+        self._protocols, self._servers = find_protocols(self.executor), find_servers(self.executor)
         users = Counter(endpoint for endpoints in places.values() for endpoint in endpoints)
         self._targets = {
             model: {
@@ -300,4 +301,5 @@ class Fleet:
             input_usd_per_mtok=profile.input_usd_per_mtok,
             output_usd_per_mtok=profile.output_usd_per_mtok,
             protocols=self._protocols.get(endpoint, frozenset({"chat"})),
+            server=self._servers.get(endpoint, endpoint),
         )

@@ -89,9 +89,19 @@ def find_known_endpoints(executor: object) -> frozenset[str] | None:
 
 def find_protocols(executor: object) -> dict[str, frozenset[WireProtocol]]:
     """Return what each endpoint of an executor speaks, by name. An endpoint that does not say it is missing."""
+    return {name: frozenset(protocols) for name, protocols in _read_endpoints(executor, "protocols").items()}
+
+
+def find_servers(executor: object) -> dict[str, str]:
+    """Return the server of each endpoint of an executor, by name. An endpoint that does not say it is missing."""
+    return {name: str(server) for name, server in _read_endpoints(executor, "server").items()}
+
+
+def _read_endpoints(executor: object, attribute: str) -> dict[str, Any]:
+    """Return an attribute of each endpoint of an executor that has it."""
     known = getattr(executor, "endpoints", None)
     values = known.items() if isinstance(known, Mapping) else ()
-    return {name: frozenset(endpoint.protocols) for name, endpoint in values if hasattr(endpoint, "protocols")}
+    return {name: getattr(endpoint, attribute) for name, endpoint in values if hasattr(endpoint, attribute)}
 
 
 def make_executor(executor: object) -> object:

@@ -12,6 +12,7 @@ from router.errors import (
     NoCandidateError,
     NoModelAvailableError,
 )
+from router.execution.endpoint import Endpoint
 from router.execution.policy import CallPolicy
 from router.execution.steps import Pause
 from router.health.policy import HealthPolicy
@@ -192,6 +193,19 @@ def test_the_last_attempt_asks_a_server_that_cools_down_rather_than_one_that_has
         fail(endpoints.live, name, times=5)
     # The next best after one failure is another model of the same server: it may be the model that has failed.
     assert tried(endpoints.plan(*targets), DOWN, DOWN) == ["b", "b", "a"]
+
+
+def test_endpoints_of_one_host_fail_as_one_server() -> None:
+    endpoints = {
+        name: Endpoint(base_url=f"http://{name[0]}.example:8000/{name[1]}", model=name[1])
+        for name in ("am", "an", "bm", "bn")
+    }
+    assert endpoints["am"].server == endpoints["an"].server == "http://a.example:8000"
+    targets = [CallTarget(model=name[1], endpoint=name, server=endpoints[name].server) for name in ("am", "bm", "an", "bn")]
+    fleet = FakeEndpoints(*endpoints)
+    for name in ("am", "an"):
+        fail(fleet.live, name, times=5)
+    assert tried(fleet.plan(*targets), DOWN, DOWN) == ["bm", "bn", "am"]
 
 
 def test_the_last_attempt_asks_the_server_that_failed_first_in_the_call_although_other_calls_have_tripped_it() -> None:

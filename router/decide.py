@@ -26,7 +26,7 @@ from router.score.reasons import (
     describe_unknown_parts,
 )
 from router.score.scoring import ProfileTable
-from router.strategies import FOCUS_AREAS, make_strategy
+from router.strategies import FOCUS_AREAS, find_sticky, make_strategy
 from router.types import (
     ModelProfile,
     ModelScore,
@@ -104,6 +104,9 @@ class Decider:
         self.strategy = NamedStrategy.of(strategy)
         self._predictor, self._tasks = predictor, predictor.predictor.labels
         self._parameters, self._fleet, self._problems = parameters, fleet, tuple(problems)
+        if fleet.state is not None:
+            for sticky in find_sticky(self.strategy.rank):
+                sticky.sessions = fleet.state.make_sessions(sticky.capacity)
         self.update_profiles(profiles)
 
     def update_profiles(self, profiles: Sequence[ModelProfile]) -> None:

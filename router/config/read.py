@@ -22,6 +22,7 @@ from router.options import RouteOptions
 from router.score.parameters import DEFAULT_PARAMETERS
 from router.score.risk import RiskCurve
 from router.serving.serving import Serving
+from router.state.settings import RedisState
 from router.strategies import make_strategy
 
 _T = TypeVar("_T")
@@ -63,6 +64,7 @@ def read_config(path: Path) -> Config:
             health=_convert_policy(path, "health", file.health, HealthPolicy),
             limits={name: limit for name, model in models.items() if (limit := _read_limit(path, name, model))},
             spend=None if file.spend is None else _convert_policy(path, "spend", file.spend, SpendCap),
+            state=None if file.state is None else _convert_policy(path, "state", file.state, RedisState),
         ),
         calls=file.calls,
         gateway=file.gateway,

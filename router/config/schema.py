@@ -155,6 +155,7 @@ class ConfigFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     calls: dict[str, Any] = {}
     health: dict[str, Any] = {}
     spend: dict[str, Any] | None = None
+    state: dict[str, Any] | None = None
     gateway: GatewayConfig = GatewayConfig()
     aliases: dict[str, str | list[str]] = {}
     keys: dict[str, KeyConfig] = {}

@@ -8,9 +8,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from router.errors import InputError
+
+if TYPE_CHECKING:
+    from limits import RateLimitItem
 
 OnSpent = Literal["refuse", "downgrade"]
 _DAY_S = 86_400.0
@@ -70,23 +73,24 @@ class SpendCap:
 
 
 class RateLimiter:
-    """Admits requests within the limits of their model. Thread-safe. It counts in this process only.
+    """Admits requests within the limits of their model. Thread-safe.
 
     Args:
         limits: Limit of each model. A model that is missing has no limit.
+        storage: Storage of the package `limits` that counts. None: it counts in this process only.
 
     Raises:
         InputError: If the package `limits`, which does the counting, is not installed.
     """
 
-    def __init__(self, limits: Mapping[str, RateLimit]) -> None:
+    def __init__(self, limits: Mapping[str, RateLimit], *, storage: Any = None) -> None:
         try:
             from limits import RateLimitItemPerMinute
             from limits.storage import MemoryStorage
             from limits.strategies import MovingWindowRateLimiter, SlidingWindowCounterRateLimiter
         except ImportError as error:
             raise InputError("rate limits need the package 'limits'; pip install 'contextual-llm-router[limits]'") from error
-        storage = MemoryStorage()
+        storage = MemoryStorage() if storage is None else storage
         self._by_request, self._by_token = MovingWindowRateLimiter(storage), SlidingWindowCounterRateLimiter(storage)
         # The two limits of a model share one storage. The namespaces keep their counters apart.
         per_minute = RateLimitItemPerMinute
@@ -97,22 +101,32 @@ class RateLimiter:
         # Reentrant: the garbage collector may end an abandoned stream while this thread holds the lock.
         self._lock = threading.RLock()
 
-    def admit(self, model: str, *, tokens: int) -> bool:
+    def limits(self, model: str) -> bool:
+        """Return whether a model has a limit."""
+        return model in self._requests or model in self._tokens
+
+    def admit(self, model: str, *, tokens: int, share: float = 1.0) -> bool:
         """Count a request if both limits allow it, and return whether they do. Otherwise nothing is counted.
 
         Args:
             model: Name of the model.
             tokens: Estimated tokens of prompt and answer together.
+            share: Share of the limits that may be used, in (0, 1]. One request always may.
         """
         requests, by_token = self._requests.get(model), self._tokens.get(model)
         if requests is None and by_token is None:
             return True
         with self._lock:
             # Test the requests first and count them last, so that a request refused for its tokens counts nowhere.
-            if requests is not None and not self._by_request.test(requests, model):
+            if requests is not None and not self._by_request.test(requests, model, cost=1 + _hold_back(requests, share, 1)):
                 return False
-            if by_token is not None and not self._by_token.hit(by_token, model, cost=max(1, tokens)):
-                return False
+            cost = max(1, tokens)
+            if by_token is not None:
+                held = _hold_back(by_token, share, cost)
+                if held and not self._by_token.test(by_token, model, cost=cost + held):
+                    return False
+                if not self._by_token.hit(by_token, model, cost=cost):
+                    return False
             return requests is None or self._by_request.hit(requests, model)
 
     def correct(self, model: str, *, more_tokens: int) -> None:
@@ -120,6 +134,26 @@ class RateLimiter:
         by_token = self._tokens.get(model)
         if by_token is not None and more_tokens > 0:
             self._by_token.hit(by_token, model, cost=more_tokens)
+
+    def count(self, model: str, *, requests: int, tokens: int) -> None:
+        """Count requests and tokens that are used already, as far as they fit into the limits."""
+        for count, items, used in ((self._by_request, self._requests, requests), (self._by_token, self._tokens, tokens)):
+            if model in items and used > 0:
+                count.hit(items[model], model, cost=min(used, items[model].amount))
+
+    def used(self, model: str) -> tuple[int, int]:
+        """Return the requests and the tokens that count now."""
+        pairs = ((self._by_request, self._requests), (self._by_token, self._tokens))
+        found = [
+            items[model].amount - count.get_window_stats(items[model], model).remaining if model in items else 0
+            for count, items in pairs
+        ]
+        return found[0], found[1]
+
+
+def _hold_back(item: RateLimitItem, share: float, cost: int) -> int:
+    """Return the part of a limit that may not be used. At least `cost` may."""
+    return min(item.amount - math.floor(item.amount * share), max(0, item.amount - cost)) if share < 1 else 0
 
 
 class SpendTracker:
@@ -145,6 +179,12 @@ class SpendTracker:
         """Return the USD that may still be spent now, without the reserved ones, ≥ 0."""
         with self._lock:
             return self._remaining()
+
+    def used_usd(self) -> float:
+        """Return the USD that are spent or reserved now, ≥ 0."""
+        with self._lock:
+            self._remaining()
+            return self._total + self._reserved
 
     def reserve(self, expected_usd: float) -> bool:
         """Reserve an expected cost and return True if it fits. Every reservation must be settled."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
 
 from router.calls import CallRequest, Chunk, Completion, Reply
@@ -47,6 +48,21 @@ class More:
 Command = Ask | Pause | More
 Outcome = Reply | Chunk | CallError | None
 Plan = Generator[Command, Outcome, Completion]
+
+
+def begin(plan: Plan) -> Plan:
+    """Take the first step of a plan now, and return the plan with all its steps.
+
+    The first step may ask other processes, so a driver that must not wait lets another thread take it.
+    """
+    return _resume(plan, advance(plan, None))
+
+
+def _resume(plan: Plan, step: Command | Completion) -> Plan:
+    with closing(plan):
+        while not isinstance(step, Completion):
+            step = advance(plan, (yield step))
+        return step
 
 
 def advance(plan: Plan, outcome: Outcome) -> Command | Completion:

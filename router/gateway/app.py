@@ -72,6 +72,7 @@ def make_app(gateway: Gateway, metrics: Metrics, live: Live, log: RequestLog | N
         finally:
             if gateway.upstream is not None:
                 await gateway.upstream.aclose()
+            gateway.router.close_state()
             if log is not None:
                 log.close()
 
@@ -219,7 +220,11 @@ class _Pages:
             return _respond({"status": "decides only", "models": 0})
         served = [profile.name for profile in self._gateway.router.profiles if profile.name not in fleet.unserved]
         available = len(served) - len(fleet.find_cooling(served))
-        return _respond({"status": "ready" if available else "cooling down", "models": available}, 200 if available else 503)
+        ready: dict[str, object] = {"status": "ready" if available else "cooling down", "models": available}
+        if fleet.state is not None:
+            # Requests are answered without it too, so it does not make the gateway unready.
+            ready |= {"state": fleet.state.problem or "shared", "replicas": fleet.state.replicas}
+        return _respond(ready, 200 if available else 503)
 
     async def _read(self, request: Request) -> Body:
         return read_body(await self._gateway.read(_read_headers(request.scope), request.receive))

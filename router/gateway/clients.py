@@ -7,10 +7,15 @@ import hmac
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from router.config.schema import KeyConfig
 from router.errors import BudgetExceededError, ConfigError, RouterError
 from router.execution.limits import RateLimit, RateLimiter, SpendCap, SpendTracker
+
+if TYPE_CHECKING:
+    from router.state.limits import SharedRateLimiter, SharedSpendTracker
+    from router.state.shared import SharedState
 
 # A shorter key can be guessed.
 _SHORTEST_KEY = 16
@@ -38,7 +43,7 @@ class Client:
     name: str = ""
     models: tuple[str, ...] = ()
     operator: bool = True
-    spend: SpendTracker | None = field(default=None, repr=False)
+    spend: SpendTracker | SharedSpendTracker | None = field(default=None, repr=False)
 
 
 class Clients:
@@ -46,12 +51,13 @@ class Clients:
 
     Args:
         keys: The clients by name. Empty: nobody needs a key.
+        state: What several gateways share. None: each counts for itself.
 
     Raises:
         ConfigError: If the variable of a client holds no key, a short one, or that of another client.
     """
 
-    def __init__(self, keys: Mapping[str, KeyConfig]) -> None:
+    def __init__(self, keys: Mapping[str, KeyConfig], state: SharedState | None = None) -> None:
         # Only hashes of the keys are kept.
         self._hashes = {name: _hash(_read_key(name, key)) for name, key in keys.items()}
         if len(set(self._hashes.values())) < len(self._hashes):
@@ -61,9 +67,7 @@ class Clients:
                 name=name,
                 models=tuple(key.models),
                 operator=key.operator,
-                spend=None
-                if key.budget_usd is None
-                else SpendTracker(SpendCap(usd=key.budget_usd, window_s=key.budget_window_s)),
+                spend=_make_budget(name, key, state),
             )
             for name, key in keys.items()
         }
@@ -72,7 +76,9 @@ class Clients:
             for name, key in keys.items()
             if key.requests_per_minute is not None
         }
-        self._limiter = RateLimiter(limits) if limits else None
+        self._limiter: RateLimiter | SharedRateLimiter | None = None
+        if limits:
+            self._limiter = RateLimiter(limits) if state is None else state.make_limiter(limits, group="clients")
 
     def __len__(self) -> int:
         return len(self._clients)
@@ -147,6 +153,13 @@ class Clients:
     def remaining_usd(self) -> dict[str, float]:
         """Return the USD that each client with a budget may still spend."""
         return {name: c.spend.remaining_usd() for name, c in self._clients.items() if c.spend is not None}
+
+
+def _make_budget(name: str, config: KeyConfig, state: SharedState | None) -> SpendTracker | SharedSpendTracker | None:
+    if config.budget_usd is None:
+        return None
+    cap = SpendCap(usd=config.budget_usd, window_s=config.budget_window_s)
+    return SpendTracker(cap) if state is None else state.make_spend_tracker(cap, name=f"client:{name}")
 
 
 def _read_key(name: str, config: KeyConfig) -> str:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
-from typing import TypeVar
 
+import msgspec
 from starlette.types import Receive, Send
 
 from router.call_options import CallOptions
@@ -19,7 +17,6 @@ from router.caller import Planned
 from router.calls import Completion, Usage
 from router.config.schema import GatewayConfig
 from router.core import Router
-from router.decision import RoutingDecision
 from router.errors import InputError
 from router.execution.async_driver import acomplete, astream
 from router.gateway.clients import Clients
@@ -34,17 +31,27 @@ from router.gateway.upstream import Upstream
 from router.gateway.visit import ClientGoneError, Visit
 from router.gateway.wire import Body, read_body
 from router.options import RouteOptions
+from router.state.notes import MOST_KEPT, Notes
 
 _log = logging.getLogger("contextual_llm_router")
 _MB = 1_000_000
 # Reading a larger body would hold up all other requests.
 _LARGE = 1 << 18
-_T = TypeVar("_T")
-# Answers that feedback or a later request can still name.
-_MOST_KEPT = 10_000
 # Headers of a client that servers read. None of them holds a key.
 _PASSED_ON = ("anthropic-", "openai-beta", "idempotency-key", "x-stainless-", "user-agent", "traceparent", "tracestate")
 _TRACE_HEADERS = ("traceparent", "tracestate")
+
+
+class Answered(msgspec.Struct, frozen=True, kw_only=True):
+    """What feedback to an answer needs.
+
+    Attributes:
+        model: The model that answered.
+        probabilities: Probability of each task of the prompt.
+    """
+
+    model: str
+    probabilities: Mapping[str, float]
 
 
 class Gateway:
@@ -78,9 +85,12 @@ class Gateway:
     ) -> None:
         self.router, self.upstream, self.clients, self.names = router, upstream, clients, names
         self._limits, self._observers = limits, tuple(observers)
-        self.running, self._decisions = 0, OrderedDict[str, RoutingDecision]()
-        # Servers keep responses, and only the one that has a response can continue it.
-        self._places = OrderedDict[str, str]()
+        self.running = 0
+        # Feedback or a later request can name an answer that another gateway gave. Only the server that has a response can
+        # continue it.
+        state = router.fleet.state
+        self._answers = Notes(Answered) if state is None else state.make_notes(Answered, group="answer")
+        self._places = Notes(str) if state is None else state.make_notes(str, group="place")
         profiles = {profile.name: profile for profile in router.profiles}
         self._baseline = None if limits.baseline is None else profiles.get(limits.baseline)
 
@@ -139,12 +149,12 @@ class Gateway:
         Raises:
             InputError: If the request is unknown.
         """
-        decision = self._decisions.get(id_)
-        if decision is None:
-            raise InputError(f"id must be the x-router-id of one of the last {_MOST_KEPT} answers, got {id_[:40]!r}")
+        answered = self._answers.find(id_)
+        if answered is None:
+            raise InputError(f"id must be the x-router-id of one of the last {MOST_KEPT} answers, got {id_[:40]!r}")
         if self.router.learner is None:
             return False
-        self.router.feedback(decision, score)
+        self.router.add_score(answered.model, answered.probabilities, score)
         return True
 
     async def _converse(self, visit: Visit, data: bytes, sender: Sender) -> None:
@@ -166,7 +176,6 @@ class Gateway:
         body, options, request = await asyncio.to_thread(read) if len(data) > _LARGE else read()
         visit.request = request
         choice = self.names.find(request.model, options, visit.client.models)
-        self.clients.admit(visit.client)
         headers = {name: value for name, value in visit.headers.items() if name.startswith(_PASSED_ON)}
         visit.exchange = Exchange(format=visit.format, path=visit.path, body=body, headers=headers, known=request.besides)
         call = CallOptions(
@@ -181,9 +190,15 @@ class Gateway:
             owner=name_owner(visit.client.name, body),
         )
         began = time.perf_counter()
-        planned = await asyncio.to_thread(self.router.caller.plan, request.messages, call, began_at=visit.began_at)
+        planned = await asyncio.to_thread(self._decide, visit, request, call)
         visit.decided_s, visit.decision = time.perf_counter() - began, planned.decision
         visit.decided_at = self.router.fleet.now()
+        return planned
+
+    def _decide(self, visit: Visit, request: Request, call: CallOptions) -> Planned:
+        """Decide for a request, within the limits of its client. It may wait for other gateways."""
+        self.clients.admit(visit.client)
+        planned = self.router.caller.plan(request.messages, call, began_at=visit.began_at)
         if visit.path not in visit.format.free_paths:
             expected_usd = planned.decision.scores[planned.decision.model].cost_usd or 0.0
             self.clients.reserve(visit.client, expected_usd)
@@ -193,13 +208,13 @@ class Gateway:
     def _find_place(self, visit: Visit) -> tuple[str] | None:
         """Return the endpoint that keeps the earlier response to which a request refers. None if it refers to none."""
         earlier = visit.request.earlier if visit.request is not None else ""
-        place = self._places.get(earlier)
+        place = self._places.find(earlier)
         return None if place is None else (place,)
 
     def _settle(self, visit: Visit, completion: Completion) -> None:
         visit.completion = completion
         if visit.format.protocol == "responses" and visit.exchange is not None and visit.exchange.answer_id:
-            _keep(self._places, visit.exchange.answer_id, completion.endpoint)
+            self._places.keep(visit.exchange.answer_id, completion.endpoint)
 
     def _settle_budget(self, visit: Visit) -> None:
         """Replace the reserved cost by the actual one. If it is unknown, an answer costs what was expected."""
@@ -220,9 +235,8 @@ class Gateway:
         exchange, completion, now = visit.exchange, visit.completion, self.router.fleet.now()
         usage = Usage() if completion is None else completion.usage
         if visit.decision is not None and exchange is not None:
-            # Feedback needs the task and the model. The scores of all models would take most of the memory.
             model = exchange.model or visit.decision.model
-            _keep(self._decisions, visit.id, replace(visit.decision, ranking=(model,), scores={}, excluded={}, reasons=()))
+            self._answers.keep(visit.id, Answered(model=model, probabilities=visit.decision.prediction.probabilities))
         record = Record(
             id=visit.id,
             at=time.time() - (now - visit.began_at),
@@ -283,13 +297,6 @@ class Gateway:
 def _read_request(visit: Visit, data: bytes) -> tuple[Body, RouteOptions, Request]:
     body = read_body(data)
     return body, take_options(visit.headers, body), visit.format.read_request(body)
-
-
-def _keep(kept: OrderedDict[str, _T], name: str, value: _T) -> None:
-    """Remember a value, and forget the oldest ones."""
-    kept[name] = value
-    while len(kept) > _MOST_KEPT:
-        kept.popitem(last=False)
 
 
 async def _run_unless_gone(receive: Receive, work: Awaitable[None]) -> None:

@@ -48,7 +48,7 @@ def make_gateway(config: Config | None) -> Starlette:
 
 
 def _assemble(router: Router, upstream: Upstream | None, config: Config | None) -> Starlette:
-    clients = Clients({} if config is None else config.keys)
+    clients = Clients({} if config is None else config.keys, router.fleet.state)
     names = make_names(router, config)
     metrics = Metrics(router, clients)
     log = None if config is None or config.log is None else open_log(config.path.parent / config.log.file, config.log)

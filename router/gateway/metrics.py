@@ -88,12 +88,17 @@ class _State(Collector):
         )
         inflight = GaugeMetricFamily("router_inflight", "Attempts in flight.", labels=["endpoint"])
         failures = CounterMetricFamily("router_failures", "Failed attempts by class.", labels=["endpoint", "class"])
-        for name, health in self._router.fleet.live.snapshot().items():
+        # Prometheus sums over all gateways, so each one counts its own.
+        for name, health in self._router.fleet.live.snapshot(own=True).items():
             breaker.add_metric([name, health.state], 1)
             inflight.add_metric([name], health.inflight)
             for kind, n in health.failures.items():
                 failures.add_metric([name, kind], n)
         budget = GaugeMetricFamily("router_budget_remaining_usd", "USD that may still be spent.", labels=["client"])
+        state = self._router.fleet.state
+        if state is not None:
+            yield GaugeMetricFamily("router_state_up", "1 if the shared state is used.", value=int(state.problem is None))
+            yield GaugeMetricFamily("router_state_replicas", "Routers that share the state.", value=state.replicas)
         for client, usd in self._clients.remaining_usd().items():
             budget.add_metric([client], usd)
         if self._router.fleet.spend_tracker is not None:

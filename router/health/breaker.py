@@ -11,6 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Literal
 
+from router.health.news import BreakerPosition, Heard, News
 from router.health.policy import HealthPolicy
 from router.types import FailureClass
 
@@ -47,13 +48,16 @@ class CircuitBreaker:
 
     Attributes:
         blocked_until: First time at which a call may be admitted, after all cooldowns. Infinite while the probe is out.
+        news: What other processes have not heard yet.
     """
 
     __slots__ = (
         "_barred_until",
         "_consecutive",
+        "_elsewhere_until",
         "_era",
         "_failing_since",
+        "_heard",
         "_is_open",
         "_limited_until",
         "_limits",
@@ -64,8 +68,10 @@ class CircuitBreaker:
         "_rng",
         "_slow_since",
         "_trips",
+        "_version",
         "_window",
         "blocked_until",
+        "news",
     )
 
     def __init__(self, policy: HealthPolicy, rng: random.Random, *, may_trip: bool = True) -> None:
@@ -76,6 +82,10 @@ class CircuitBreaker:
         self._slow_since: float | None = None
         self._failing_since = -math.inf
         self._open_until = self._limited_until = self._barred_until = self.blocked_until = -math.inf
+        # Another process has the probe until then.
+        self._elsewhere_until = -math.inf
+        self._version, self._heard = 0, (0, 0)
+        self.news = News()
 
     def is_held(self, now: float) -> bool:
         """Return whether a rate limit or a refused key blocks calls. Nothing overrules that."""
@@ -83,10 +93,19 @@ class CircuitBreaker:
 
     def is_tripped(self, now: float) -> bool:
         """Return whether failures block calls: the breaker is open, or half-open with its probe out."""
-        return self._is_open and (now < self._open_until or self._probe_out)
+        return self._is_open and (now < self._open_until or self._probe_out or now < self._elsewhere_until)
+
+    def needs_probe(self, now: float) -> bool:
+        """Return whether the next call would be the probe."""
+        return self._is_open and not self.is_tripped(now) and not self.is_held(now)
+
+    def leave_probe(self, until: float) -> None:
+        """Admit no probe until a time, because another process has it."""
+        self._elsewhere_until = until
+        self.blocked_until = self._find_end()
 
     def retry_at(self, now: float) -> float | None:
-        """Return when the cooldown ends. None without a cooldown, and while the probe is out."""
+        """Return when the cooldown ends. None without a cooldown, and while a probe is out."""
         at = self._cooldown_end()
         return at if at > now else None
 
@@ -141,6 +160,7 @@ class CircuitBreaker:
         # However the probe ended, another one may go out: a cancelled probe must not block the endpoint for ever.
         if admission.probe:
             self._probe_out = False
+            self.news.probe_ended = True
         match failure:
             case None:
                 self._count_success(admission, now)
@@ -150,8 +170,74 @@ class CircuitBreaker:
                 self._limit(admission, now, retry_after_s)
             case "auth":
                 self._barred_until = now + self._policy.auth_cooldown_s
-        # One number, kept up to date here, lets the live state skip healthy endpoints with one comparison.
-        self.blocked_until = math.inf if self._probe_out else self._cooldown_end()
+        self.blocked_until = self._find_end()
+
+    def position(self, now: float) -> BreakerPosition:
+        """Return where it stands."""
+        return BreakerPosition(
+            version=self._version,
+            is_open=self._is_open,
+            open_left_s=max(self._open_until - now, -1.0),
+            trips=self._trips,
+            slow_age_s=None if self._slow_since is None else now - self._slow_since,
+            limited_left_s=max(self._limited_until - now, -1.0),
+            limits=self._limits,
+            barred_left_s=max(self._barred_until - now, -1.0),
+        )
+
+    def tell(self) -> News:
+        """Return what other processes have not heard yet. It counts as told."""
+        told, self.news = self.news, News()
+        return told
+
+    def hear(self, heard: Heard, told: News, now: float) -> None:
+        """Take over what all processes know together.
+
+        Calls of other processes count like its own. If one of them has opened or closed its breaker, this one follows.
+
+        Args:
+            heard: What they know, `told` included.
+            told: What this process had told them.
+            now: Time by the owner's clock.
+        """
+        position = heard.position
+        if not heard.accepted and position.version != self._version:
+            self._follow(position, now)
+        elif not heard.accepted and not self._is_open:
+            calls, failures = self._heard
+            # What this process has told is in its window already.
+            calls, failures = heard.calls - calls - told.calls, heard.failures - failures - told.failures
+            self._window.add(now, calls=max(0, calls), failures=max(0, failures))
+            self._consecutive = self.news.row if self.news.interrupted else heard.row + self.news.row
+            # As for its own calls, only a failure opens it.
+            if failures > 0 and self._may_trip and self._is_failing():
+                self._trip(now)
+        self._version, self._heard = position.version, (heard.calls, heard.failures)
+        if now + position.limited_left_s > self._limited_until:
+            self._limited_until = now + position.limited_left_s
+            self._limits = max(self._limits, position.limits)
+        self._barred_until = max(self._barred_until, now + position.barred_left_s)
+        self.blocked_until = self._find_end()
+
+    def join(self, heard: Heard, now: float) -> None:
+        """Take over what all processes knew before this one began. Calls before that decide nothing here."""
+        self._version, self._heard = heard.position.version, (heard.calls, heard.failures)
+        self._follow(heard.position, now)
+        self.blocked_until = self._find_end()
+
+    def tell_again(self) -> None:
+        """Tell the others where it stands, although it has not moved, because they have forgotten."""
+        self._version, self._heard = 0, (0, 0)
+        self.news.moved = self._is_open
+
+    def _follow(self, position: BreakerPosition, now: float) -> None:
+        """Open or close as another process did."""
+        self._is_open, self._trips = position.is_open, position.trips
+        self._open_until = now + position.open_left_s if position.is_open else -math.inf
+        self._slow_since = None if position.slow_age_s is None else now - position.slow_age_s
+        self._elsewhere_until = -math.inf
+        self.news.moved = False
+        self._begin_era()
 
     def _count_success(self, admission: Admission, now: float) -> None:
         # A call that was already out when the limit came does not show that the limit is over.
@@ -161,9 +247,11 @@ class CircuitBreaker:
             self._close(now)
         elif self._counts(admission):
             # A success requested before the first failure in the row does not interrupt the row.
-            if admission.at >= self._failing_since:
+            interrupts = admission.at >= self._failing_since
+            if interrupts:
                 self._consecutive = 0
-            self._window.add(now, failed=False)
+            self._window.add(now, calls=1)
+            self.news.add_call(failed=False, interrupts=interrupts)
 
     def _count_failure(self, admission: Admission, now: float) -> None:
         if admission.probe:
@@ -172,12 +260,20 @@ class CircuitBreaker:
             if self._consecutive == 0:
                 self._failing_since = now
             self._consecutive += 1
-            self._window.add(now, failed=True)
+            self._window.add(now, calls=1, failures=1)
+            self.news.add_call(failed=True)
             if self._may_trip and self._is_failing():
                 self._trip(now)
 
     def _cooldown_end(self) -> float:
         return max(self._open_until, self._limited_until, self._barred_until)
+
+    def _find_end(self) -> float:
+        """Return the first time at which a call may be admitted.
+
+        One number, kept up to date, lets the live state skip healthy endpoints with one comparison.
+        """
+        return math.inf if self._probe_out else max(self._cooldown_end(), self._elsewhere_until)
 
     def _counts(self, admission: Admission) -> bool:
         return not self._is_open and admission.era == self._era
@@ -192,18 +288,18 @@ class CircuitBreaker:
         # Only a finished slow start counts as a recovery. A trip during one continues the row of trips.
         recovered = self._slow_since is not None and self.capacity(now) >= 1
         self._trips = 1 if recovered else self._trips + 1
-        self._is_open, self._slow_since = True, None
+        self._is_open, self._slow_since, self.news.moved = True, None, True
         self._open_until = now + self._add_jitter(min(self._policy.cooldown_s * self._trips, self._policy.cooldown_max_s))
         self._begin_era()
 
     def _close(self, now: float) -> None:
-        self._is_open, self._slow_since = False, now
+        self._is_open, self._slow_since, self.news.moved = False, now, True
         self._begin_era()
 
     def _begin_era(self) -> None:
         # Calls that are still in flight keep the old number. This is how record() recognises them.
         self._era += 1
-        self._consecutive = 0
+        self._consecutive = self.news.row = 0
         self._window.clear()
 
     def _limit(self, admission: Admission, now: float, retry_after_s: float | None) -> None:
@@ -238,16 +334,18 @@ class _FailureWindow:
         self._slots: deque[tuple[int, int, int]] = deque()  # number of the slot, calls, failures; oldest first
         self.calls = self.failures = 0
 
-    def add(self, now: float, *, failed: bool) -> None:
-        """Count a call, and forget the calls whose slot has left the span."""
+    def add(self, now: float, *, calls: int, failures: int = 0) -> None:
+        """Count calls and the failures among them, and forget the calls whose slot has left the span."""
         # Slots are numbered from the clock's zero, so that a period without calls needs no empty slots.
         slot = math.floor(now / self._slot_s)
         while self._slots and self._slots[0][0] <= slot - _WINDOW_SLOTS:
-            _, calls, failures = self._slots.popleft()
-            self.calls, self.failures = self.calls - calls, self.failures - failures
-        _, calls, failures = self._slots.pop() if self._slots and self._slots[-1][0] == slot else (slot, 0, 0)
-        self._slots.append((slot, calls + 1, failures + failed))
-        self.calls, self.failures = self.calls + 1, self.failures + failed
+            _, old_calls, old_failures = self._slots.popleft()
+            self.calls, self.failures = self.calls - old_calls, self.failures - old_failures
+        if not calls:
+            return
+        _, slot_calls, slot_failures = self._slots.pop() if self._slots and self._slots[-1][0] == slot else (slot, 0, 0)
+        self._slots.append((slot, slot_calls + calls, slot_failures + failures))
+        self.calls, self.failures = self.calls + calls, self.failures + failures
 
     def clear(self) -> None:
         """Forget all calls."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Self
 
@@ -68,6 +69,16 @@ class LogHistogram:
         for bucket, count in other._counts.items():
             self._counts[bucket] = self._counts.get(bucket, 0) + count
         return self
+
+    @property
+    def counts(self) -> dict[int, int]:
+        """Number of samples of each bucket that has any, by the number i of the bucket."""
+        return dict(self._counts)
+
+    @classmethod
+    def of(cls, counts: Mapping[int, int]) -> Self:
+        """Return the histogram with these counts."""
+        return cls(dict(counts))
 
     def copy(self) -> LogHistogram:
         """Return an independent copy."""

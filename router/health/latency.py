@@ -113,22 +113,17 @@ class LatencyEstimate:
         self.pace: Pace | None = None
         self._sampled_at = 0.0
 
-    def add(
-        self, seconds: float, *, first_token_s: float | None, output_tokens: int | None, now: float, decay_s: float
-    ) -> None:
-        """Update the estimate with one answer.
+    def add(self, sample: Pace, *, now: float, decay_s: float) -> None:
+        """Update the estimate with the pace of one answer.
 
         Args:
-            seconds: From the request to the end of the answer.
-            first_token_s: From the request to the first token. None if the answer was not streamed.
-            output_tokens: Length of the answer. None, a negative or an infinite length counts as typical, 0 counts as 1.
+            sample: The pace.
             now: Time by the owner's clock.
             decay_s: Time constant for forgetting.
 
         Raises:
-            InputError: If `seconds` is NaN, infinite or negative. The estimate does not change then.
+            InputError: If a part of it is NaN, infinite or negative. The estimate does not change then.
         """
-        sample = _make_pace(seconds, first_token_s, output_tokens)
         if self.pace is not None:
             elapsed_s, last = now - self._sampled_at, self.pace
             sample = Pace(
@@ -136,6 +131,10 @@ class LatencyEstimate:
                 per_token_s=peak_ewma(last.per_token_s, sample.per_token_s, elapsed_s=elapsed_s, decay_s=decay_s),
             )
         self.pace, self._sampled_at = sample, now
+
+    def hear(self, pace: Pace, sampled_at: float) -> None:
+        """Take over an estimate that is made of the answers of several processes, this one included."""
+        self.pace, self._sampled_at = pace, sampled_at
 
     def predicted_s(self, output_tokens: float, now: float, pace_summary: PaceSummary) -> float:
         """Return the seconds, > 0, that an answer of that length would take if it were requested now.
@@ -163,7 +162,17 @@ class LatencyEstimate:
         return faded_s if faded_s > least_s else least_s
 
 
-def _make_pace(seconds: float, first_token_s: float | None, output_tokens: int | None) -> Pace:
+def make_pace(seconds: float, first_token_s: float | None, output_tokens: int | None) -> Pace:
+    """Return the pace of an answer.
+
+    Args:
+        seconds: From the request to the end of the answer.
+        first_token_s: From the request to the first token. None if the answer was not streamed.
+        output_tokens: Length of the answer. None, a negative or an infinite length counts as typical, 0 counts as 1.
+
+    Raises:
+        InputError: If `seconds` is NaN, infinite or negative.
+    """
     if not 0 <= seconds < math.inf:
         raise InputError(f"seconds must be finite and not negative, got {seconds!r}; leave the sample out")
     tokens = TYPICAL_OUTPUT_TOKENS

@@ -16,11 +16,16 @@ from router.errors import InputError
 from router.health.breaker import Admission, CircuitBreaker
 from router.health.endpoint import FAILURE_CLASSES, EndpointHealth, EndpointState
 from router.health.latency import TYPICAL_OUTPUT_TOKENS, summarize_paces
+from router.health.news import Heard, Told
 from router.health.policy import HealthPolicy
 from router.types import FailureClass
 
 _log = logging.getLogger("contextual_llm_router")
 _DEFAULT_POLICY: Final = HealthPolicy()
+# Other processes hear of such failures at once.
+_URGENT: Final = frozenset({"transient", "rate_limit", "auth"})
+# Another process has the probe. It is asked again after so many seconds.
+_ELSEWHERE_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +79,8 @@ class Attempt:
                     self._admission, now, live._pace_summary, first_token_at=first_token_at, output_tokens=output_tokens
                 )
                 live._update_pace_summary()
+        if live.on_move is not None and self._admission.probe:
+            live.on_move()
 
     def fail(self, kind: FailureClass, *, retry_after_s: float | None = None, context_limit: int | None = None) -> None:
         """Report a failure. A refused key or an unknown model is also logged as an error.
@@ -96,6 +103,8 @@ class Attempt:
             endpoint.failed(self._admission, kind, live._clock(), live._pace_summary, retry_after_s=retry_after_s)
             if context_limit is not None and context_limit > 0:
                 endpoint.context_limit = live._context_limits[endpoint.name] = context_limit
+        if live.on_move is not None and kind in _URGENT:
+            live.on_move()
         # Outside the lock, because a log handler may be slow.
         if kind == "auth":
             _log.error(
@@ -124,13 +133,18 @@ class LiveState:
     """Counts, latencies and breakers of a fixed set of endpoints, learned from the requests made to them.
 
     Safe for many threads and for asyncio: it has one lock and never waits while holding it. Every method raises an
-    `InputError` for an unknown endpoint.
+    `InputError` for an unknown endpoint. Several processes can share what they learn, see `tell` and `hear`.
 
     Args:
         weights: Name and capacity, > 0, of every endpoint. A single endpoint never trips.
         policy: Thresholds, time constants and cooldowns.
         clock: Seconds that never go back.
         rng: Source of the jitter of cooldowns. None: a new generator, seeded by the system.
+
+    Attributes:
+        claim_probe: Returns whether this process may send the probe to an endpoint, by its name. Another process may have
+            it. None: there is no other process.
+        on_move: Called when something has happened that other processes should hear of at once. None: nothing is.
 
     Raises:
         InputError: If a weight is not positive and finite.
@@ -152,6 +166,8 @@ class LiveState:
         # Reentrant: the garbage collector may close an abandoned stream, which then reports, while this thread has the lock.
         self._lock = threading.RLock()
         self._pace_summary = summarize_paces((), policy)
+        self.claim_probe: Callable[[str], bool] | None = None
+        self.on_move: Callable[[], None] | None = None
         # Kept together too, because every decision asks for them and there are usually none.
         self._context_limits: dict[str, int] = {}
         self._endpoints = {
@@ -177,8 +193,9 @@ class LiveState:
 
     def inflight(self, name: str) -> int:
         """Return the number of requests in flight, ≥ 0."""
-        # No lock: reading one integer is atomic in CPython.
-        return self._find(name).inflight
+        # No lock: reading one number is atomic in CPython.
+        endpoint = self._find(name)
+        return endpoint.inflight + endpoint.inflight_elsewhere
 
     def context_limits(self) -> Mapping[str, int]:
         """Return the tokens that endpoints accept, for those that said so themselves."""
@@ -219,6 +236,9 @@ class LiveState:
             ignore_trip: Ignore trips (panic). Only a rate limit or a refused key then makes it unavailable.
         """
         endpoint = self._find(name)
+        # Outside the lock, because other processes are asked.
+        if self.claim_probe is not None and endpoint.breaker.needs_probe(self._clock()) and not self.claim_probe(name):
+            endpoint.breaker.leave_probe(self._clock() + _ELSEWHERE_S)
         with self._lock:
             admission = endpoint.breaker.admit(self._clock(), ignore_trip=ignore_trip)
             if admission is None:
@@ -227,11 +247,52 @@ class LiveState:
             endpoint.inflight += 1
             return attempt
 
-    def snapshot(self) -> Mapping[str, EndpointHealth]:
-        """Return the state of every endpoint, all at the same moment."""
+    def snapshot(self, *, own: bool = False) -> Mapping[str, EndpointHealth]:
+        """Return the state of every endpoint, all at the same moment.
+
+        Args:
+            own: Whether to count the requests of this process only.
+        """
         with self._lock:
             now = self._clock()
-            return {name: endpoint.health(now, self._pace_summary) for name, endpoint in self._endpoints.items()}
+            return {name: state.health(now, self._pace_summary, own=own) for name, state in self._endpoints.items()}
+
+    def tell(self) -> list[Told]:
+        """Return what other processes have to hear of each endpoint. It counts as told."""
+        with self._lock:
+            now = self._clock()
+            return [endpoint.tell(now, self._pace_summary) for endpoint in self._endpoints.values()]
+
+    def take_back(self, told: Sequence[Told]) -> None:
+        """Keep what could not be told, to tell it later."""
+        with self._lock:
+            for each in told:
+                self._find(each.name).take_back(each)
+
+    def tell_again(self) -> None:
+        """Tell everything again next time, because the others have forgotten it."""
+        with self._lock:
+            for endpoint in self._endpoints.values():
+                endpoint.tell_again()
+
+    def hear(self, heard: Mapping[str, Heard], told: Sequence[Told]) -> None:
+        """Take over what all processes know together.
+
+        Args:
+            heard: What they know of each endpoint, `told` included.
+            told: What this process had told them.
+        """
+        with self._lock:
+            now, moved = self._clock(), False
+            for each in told:
+                endpoint = self._find(each.name)
+                endpoint.hear(heard[each.name], each, now, self._pace_summary)
+                if endpoint.context_limit is not None:
+                    self._context_limits[endpoint.name] = endpoint.context_limit
+                moved = moved or endpoint.breaker.news.moved
+            self._update_pace_summary()
+        if moved and self.on_move is not None:
+            self.on_move()
 
     def _split(self, endpoints: Sequence[EndpointState], now: float, failed: Collection[str]) -> Eligibility:
         """Separate available endpoints from blocked ones."""

@@ -35,6 +35,14 @@ class Evidence:
     answers: float = 0.0
     output_tokens: float = 0.0
 
+    def __add__(self, more: Evidence) -> Evidence:
+        return Evidence(
+            n=self.n + more.n,
+            score=self.score + more.score,
+            answers=self.answers + more.answers,
+            output_tokens=self.output_tokens + more.output_tokens,
+        )
+
 
 class Learner:
     """Collect feedback and return profiles that take it into account. Thread-safe. The given profiles never change.
@@ -57,7 +65,14 @@ class Learner:
         self._priors = {profile.name: profile for profile in profiles}
         self._memory = memory
         self._evidence: dict[tuple[str, str], Evidence] = {}
+        # What other processes have not heard yet.
+        self._news: dict[tuple[str, str], Evidence] = {}
         self._lock = threading.Lock()
+
+    @property
+    def memory(self) -> float:
+        """Number of answers to remember per model and task."""
+        return self._memory
 
     def __getstate__(self) -> dict[str, object]:
         """Return the state without the lock, which cannot be pickled."""
@@ -90,7 +105,9 @@ class Learner:
             for task, p in probabilities.items():
                 if p > 0:
                     known = self._fade(model, task, "n", p)
-                    self._evidence[model, task] = replace(known, n=known.n + p, score=known.score + p * score)
+                    more = Evidence(n=p, score=p * score)
+                    self._evidence[model, task] = known + more
+                    self._news[model, task] = self._news.get((model, task), Evidence()) + more
 
     def add_length(self, model: str, probabilities: Mapping[str, float], output_tokens: float) -> None:
         """Add the length of an answer.
@@ -111,9 +128,27 @@ class Learner:
             for task, p in probabilities.items():
                 if p > 0:
                     known = self._fade(model, task, "answers", p)
-                    self._evidence[model, task] = replace(
-                        known, answers=known.answers + p, output_tokens=known.output_tokens + p * output_tokens
-                    )
+                    more = Evidence(answers=p, output_tokens=p * output_tokens)
+                    self._evidence[model, task] = known + more
+                    self._news[model, task] = self._news.get((model, task), Evidence()) + more
+
+    def tell(self) -> dict[tuple[str, str], Evidence]:
+        """Return what other processes have not heard yet, by model and task. It counts as told."""
+        with self._lock:
+            told, self._news = self._news, {}
+            return told
+
+    def take_back(self, told: Mapping[tuple[str, str], Evidence]) -> None:
+        """Keep what could not be told, to tell it later."""
+        with self._lock:
+            for name, evidence in told.items():
+                self._news[name] = evidence + self._news.get(name, Evidence())
+
+    def hear(self, heard: Mapping[tuple[str, str], Evidence]) -> None:
+        """Take over what all processes have learned together, by model and task."""
+        with self._lock:
+            known = {name: evidence for name, evidence in heard.items() if name[0] in self._priors}
+            self._evidence = known | {name: known.get(name, Evidence()) + more for name, more in self._news.items()}
 
     def profiles(self) -> tuple[ModelProfile, ...]:
         """Return the profiles, in the given order, updated by the evidence so far."""

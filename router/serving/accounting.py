@@ -12,6 +12,7 @@ from router.health.live import Attempt, Eligibility, LiveState
 
 if TYPE_CHECKING:
     from router.execution.steps import Plan
+    from router.state.limits import SharedRateLimiter, SharedSpendTracker
 
 
 class RateLimitedGate:
@@ -27,7 +28,13 @@ class RateLimitedGate:
         refused: Models that were skipped because of their limit.
     """
 
-    def __init__(self, live: LiveState, limiter: RateLimiter | None, models: Mapping[str, str], tokens: int) -> None:
+    def __init__(
+        self,
+        live: LiveState,
+        limiter: RateLimiter | SharedRateLimiter | None,
+        models: Mapping[str, str],
+        tokens: int,
+    ) -> None:
         self._live, self._limiter, self._models, self._tokens = live, limiter, models, tokens
         self.refused: set[str] = set()
 
@@ -60,7 +67,7 @@ class RateLimitedGate:
 def account(
     plan: Plan,
     gate: RateLimitedGate,
-    spend_tracker: SpendTracker | None,
+    spend_tracker: SpendTracker | SharedSpendTracker | None,
     expected_usd: float,
     learn: Callable[[Completion], None],
 ) -> Plan:

@@ -31,6 +31,7 @@ from router.types import ModelProfile, WireProtocol
 
 if TYPE_CHECKING:
     from router.execution.steps import Plan
+    from router.state.limits import SharedRateLimiter, SharedSpendTracker
 
 
 class Fleet:
@@ -48,6 +49,7 @@ class Fleet:
         serving: How the models are called.
         live: Live state of the endpoints.
         spend_tracker: Keeps spending under the cap. None if there is no cap.
+        state: What several processes share. None: each process is for itself.
         executor: Makes the calls. None if the router only decides.
         unserved: The models that the executor has no endpoint for, each with the reason why it is no candidate.
 
@@ -90,8 +92,18 @@ class Fleet:
         self._clock, self._rng = clock, rng or random.Random()  # noqa: S311 - no secret depends on it
         self.live = LiveState(weights, policy=serving.health, clock=clock, rng=self._rng)
         self._budget = RetryBudget(serving.calls)
-        self._limiter = RateLimiter(serving.limits) if serving.limits else None
-        self.spend_tracker = SpendTracker(serving.spend, clock=clock) if serving.spend else None
+        self.state = serving.state.connect() if serving.state else None
+        self._limiter: RateLimiter | SharedRateLimiter | None = None
+        self.spend_tracker: SpendTracker | SharedSpendTracker | None = None
+        if serving.limits:
+            state = self.state
+            self._limiter = state.make_limiter(serving.limits, group="models") if state else RateLimiter(serving.limits)
+        if serving.spend and self.state:
+            self.spend_tracker = self.state.make_spend_tracker(serving.spend, name="all", clock=clock)
+        elif serving.spend:
+            self.spend_tracker = SpendTracker(serving.spend, clock=clock)
+        if self.state:
+            self.state.share_live(self.live)
 
     def __reduce__(self) -> tuple[type[Fleet], tuple[Sequence[ModelProfile], Serving]]:
         # The live state shows what this process has seen. In another process it may be wrong.
@@ -234,7 +246,12 @@ class Fleet:
             plan = plan_call(call, live=gate, budget=self._budget, policy=policy, clock=clock, rng=rng, began_at=began_at)
             return (yield from account(plan, gate, self.spend_tracker, costs.get(models[0], 0.0), learn))
 
-        return steps()
+        if self.state is None:
+            return steps()
+        from router.execution.steps import begin
+
+        # Other processes are asked now, in the thread that decides, and not in the event loop that makes the call.
+        return begin(steps())
 
     def _order(
         self, decision: RoutingDecision, fallbacks: Sequence[str] | None, allowed: Collection[str] | None

@@ -12,6 +12,7 @@ from router.errors import InputError
 from router.execution.limits import RateLimit, SpendCap
 from router.execution.policy import CallPolicy
 from router.health.policy import HealthPolicy
+from router.state.settings import RedisState
 from router.types import ModelProfile, WireProtocol
 
 
@@ -30,6 +31,8 @@ class Serving:
         health: When an endpoint counts as slow, failing or recovered.
         limits: Requests and tokens per minute of each model. A model that is missing has no limit.
         spend: Most USD that may be spent in a period. None: no limit.
+        state: Where several processes keep what they know together: load, failures, limits, sessions and feedback. None:
+            each process for itself.
 
     >>> from router import Router
     >>> router = Router.load(serving=Serving(executor=lambda request: f"{request.model} says hello"))
@@ -44,12 +47,14 @@ class Serving:
     health: HealthPolicy = HealthPolicy()  # noqa: RUF009 - a frozen value
     limits: Mapping[str, RateLimit] = field(default_factory=dict)
     spend: SpendCap | None = None
+    state: RedisState | None = None
 
     def __post_init__(self) -> None:
-        for name, kind in (("calls", CallPolicy), ("health", HealthPolicy)):
-            _check_type(name, getattr(self, name), kind)
-        if self.spend is not None:
-            _check_type("spend", self.spend, SpendCap)
+        kinds = {"calls": CallPolicy, "health": HealthPolicy, "spend": SpendCap, "state": RedisState}
+        for name, kind in kinds.items():
+            value = getattr(self, name)
+            if value is not None or name in ("calls", "health"):
+                _check_type(name, value, kind)
         for name in ("endpoints", "fallbacks", "limits"):
             if not isinstance(getattr(self, name), Mapping):
                 raise InputError(f"{name} must map models to values, got {type(getattr(self, name)).__name__}")

@@ -78,6 +78,13 @@ def make_strategy(spec: str) -> Strategy:
     return strategy
 
 
+def find_sticky(strategy: Strategy) -> list[Sticky]:
+    """Return the parts of a strategy that remember sessions."""
+    if isinstance(strategy, Banded):
+        return [*find_sticky(strategy.left), *find_sticky(strategy.right)]
+    return [strategy] if isinstance(strategy, Sticky) else []
+
+
 __all__ = [
     "FOCUS_AREAS",
     "STRATEGIES",
@@ -91,6 +98,7 @@ __all__ = [
     "WeightedRandom",
     "consistent_hash",
     "contextual",
+    "find_sticky",
     "make_strategy",
     "register_strategy",
     "weighted_key",

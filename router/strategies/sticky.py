@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
+
+import msgspec
 
 from router.errors import InputError
 from router.strategies.contextual import contextual, good_enough
@@ -17,8 +18,7 @@ from router.types import Ranking, RoutingContext, Strategy
 _STRONGER = 0.02
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Kept:
+class Session(msgspec.Struct, frozen=True, kw_only=True):
     """What is remembered of a session.
 
     Attributes:
@@ -26,7 +26,7 @@ class _Kept:
         task: The task of its latest request.
         requests: Number of requests with this task in a row.
         tokens: Size of the latest prompt, which the model's cache holds.
-        at_s: Time of the latest request.
+        at_s: Time of the latest request, by the clock of this process.
         is_raised: Whether the model is a stronger one, because the session was stuck.
     """
 
@@ -36,6 +36,63 @@ class _Kept:
     tokens: int = 0
     at_s: float = 0.0
     is_raised: bool = False
+
+
+class Sessions:
+    """Remembers sessions. Thread-safe.
+
+    Args:
+        capacity: Number of sessions to remember, ≥ 1. The session with the longest silence is forgotten first.
+    """
+
+    def __init__(self, *, capacity: int) -> None:
+        self._capacity = capacity
+        self._sessions: OrderedDict[str, Session] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._sessions
+
+    def recall(self, key: str, *, now_s: float) -> Session | None:
+        """Return what is known of a session, and mark it as used. None if it is new.
+
+        Args:
+            key: Its key.
+            now_s: Time by the clock of this process.
+        """
+        del now_s
+        with self._lock:
+            if key in self._sessions:
+                self._sessions.move_to_end(key)
+            return self._sessions.get(key)
+
+    def keep(self, key: str, session: Session, before: Session | None, *, accepts: Callable[[str], bool]) -> Session:
+        """Remember a session and return what is remembered.
+
+        Args:
+            key: Its key.
+            session: What to remember.
+            before: What was known when `session` was made.
+            accepts: Returns whether a model can be chosen. If another thread has chosen such a model in the meantime, that
+                one stays.
+        """
+        with self._lock:
+            current = self._sessions.get(key)
+            if current is not None and current is not before and accepts(current.model):
+                return current
+            return self._put(key, session)
+
+    def replace(self, key: str, session: Session) -> Session:
+        """Remember a session, whatever was known before, and return it."""
+        with self._lock:
+            return self._put(key, session)
+
+    def _put(self, key: str, session: Session) -> Session:
+        self._sessions[key] = session
+        self._sessions.move_to_end(key)
+        if len(self._sessions) > self._capacity:
+            self._sessions.popitem(last=False)
+        return session
 
 
 class Sticky:
@@ -68,6 +125,10 @@ class Sticky:
             of the estimates.
         capacity: Number of sessions to remember, ≥ 1. The session with the longest silence is forgotten first.
 
+    Attributes:
+        sessions: What is remembered of them. Several processes can share it.
+        capacity: Number of sessions to remember.
+
     Raises:
         InputError: If an argument is out of range.
     """
@@ -77,24 +138,23 @@ class Sticky:
             raise InputError(f"switch_gain must be 0 or more, got {switch_gain}")
         if capacity < 1:
             raise InputError(f"capacity must be 1 or more, got {capacity}")
-        self._inner, self._switch_gain, self._capacity = inner, switch_gain, capacity
-        self._sessions: OrderedDict[str, _Kept] = OrderedDict()
-        self._lock = threading.Lock()
+        self._inner, self._switch_gain, self.capacity = inner, switch_gain, capacity
+        self.sessions = Sessions(capacity=capacity)
 
     def __call__(self, context: RoutingContext) -> Ranking:
         """Return the ranking, and remember the model of the session."""
         if not context.key:
             return _explain(self._inner(context))
-        before = self._recall(context.key)
+        before = self.sessions.recall(context.key, now_s=context.now_s)
         ranking, is_raised = self._choose(before, context)
         kept = self._keep(context, ranking[0], before, is_raised=is_raised)
         return Ranking(_put_first(kept, ranking), reasons=ranking.reasons)
 
     def __reduce__(self) -> tuple[partial[Sticky], tuple[Strategy]]:
         """Pickle without the sessions, because they describe the caches that this process warmed."""
-        return partial(Sticky, switch_gain=self._switch_gain, capacity=self._capacity), (self._inner,)
+        return partial(Sticky, switch_gain=self._switch_gain, capacity=self.capacity), (self._inner,)
 
-    def _choose(self, before: _Kept | None, context: RoutingContext) -> tuple[Ranking, bool]:
+    def _choose(self, before: Session | None, context: RoutingContext) -> tuple[Ranking, bool]:
         """Return the ranking for a session, and whether its first model is a stronger one because the session was stuck."""
         if before is None:
             return _explain(self._inner(context)), False
@@ -110,7 +170,7 @@ class Sticky:
             return self._reconsider(before, context)
         return self._weigh(before, context), False
 
-    def _reconsider(self, before: _Kept, context: RoutingContext) -> tuple[Ranking, bool]:
+    def _reconsider(self, before: Session, context: RoutingContext) -> tuple[Ranking, bool]:
         """Return the ranking of a session that a stronger model took over."""
         if context.prediction.task == before.task:
             return _stay(
@@ -119,7 +179,7 @@ class Sticky:
         reason = f"the task has changed, so the session no longer needs the stronger {before.model}"
         return _explain(self._inner(context), reason), False
 
-    def _weigh(self, before: _Kept, context: RoutingContext) -> Ranking:
+    def _weigh(self, before: Session, context: RoutingContext) -> Ranking:
         """Return the ranking of a session that may move if this pays."""
         old = before.model
         gains = {new: gain for new in context.candidates if (gain := self._find_gain(new, before, context)) > 0}
@@ -134,7 +194,7 @@ class Sticky:
         reasons = [f"the session keeps {old}, because {best} would gain less than a cold prompt cache costs"]
         return _stay(old, context, *(reasons if is_behind else ()))
 
-    def _find_gain(self, new: str, before: _Kept, context: RoutingContext) -> float:
+    def _find_gain(self, new: str, before: Session, context: RoutingContext) -> float:
         """Return the utility that another model gains over the rest of the session. 0 if it gains too little a request."""
         old = before.model
         gain = _find_value(new, context) - _find_value(old, context)
@@ -147,33 +207,19 @@ class Sticky:
         coming = before.requests if context.prediction.task == before.task else 0
         return gain - _find_saving(old, held, context) + coming * later
 
-    def _recall(self, key: str) -> _Kept | None:
-        """Return what is known of a session, and mark it as used. None if it is new."""
-        with self._lock:
-            if key in self._sessions:
-                self._sessions.move_to_end(key)
-            return self._sessions.get(key)
-
-    def _keep(self, context: RoutingContext, model: str, before: _Kept | None, *, is_raised: bool) -> str:
-        """Remember the model of the session and return it. If another thread chose one in the meantime, that one stays."""
+    def _keep(self, context: RoutingContext, model: str, before: Session | None, *, is_raised: bool) -> str:
+        """Remember the model of the session and return it. One that another request has chosen in the meantime stays."""
         task = context.prediction.task
         goes_on = before is not None and before.task == task
-        with self._lock:
-            current = self._sessions.get(context.key)
-            if current is not None and current is not before and current.model in good_enough(context):
-                return current.model
-            self._sessions[context.key] = _Kept(
-                model=model,
-                task=task,
-                requests=before.requests + 1 if before is not None and goes_on else 1,
-                tokens=context.tokens,
-                at_s=context.now_s,
-                is_raised=is_raised,
-            )
-            self._sessions.move_to_end(context.key)
-            if len(self._sessions) > self._capacity:
-                self._sessions.popitem(last=False)
-            return model
+        session = Session(
+            model=model,
+            task=task,
+            requests=before.requests + 1 if before is not None and goes_on else 1,
+            tokens=context.tokens,
+            at_s=context.now_s,
+            is_raised=is_raised,
+        )
+        return self.sessions.keep(context.key, session, before, accepts=lambda other: other in good_enough(context)).model
 
 
 def _find_value(model: str, context: RoutingContext) -> float:
@@ -200,7 +246,7 @@ def _find_stronger(model: str, context: RoutingContext) -> str | None:
     return max(better, key=lambda name: scores[name].utility, default=None)
 
 
-def _strengthen(before: _Kept, context: RoutingContext) -> tuple[Ranking, bool]:
+def _strengthen(before: Session, context: RoutingContext) -> tuple[Ranking, bool]:
     """Return the ranking of a session that is stuck, and whether a stronger model leads it."""
     old, stronger = before.model, _find_stronger(before.model, context)
     if stronger is None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.errors import InputError
-from router.health.latency import LatencyEstimate, Pace, peak_ewma, summarize_paces
+from router.health.latency import LatencyEstimate, Pace, make_pace, peak_ewma, summarize_paces
 from router.health.live import LiveState
 from router.health.policy import HealthPolicy
 from tests.router.health.fakes import FakeClock, answer, begin
@@ -54,26 +54,22 @@ def test_nan_infinite_and_negative_samples_are_refused_and_change_nothing(bad: f
     with pytest.raises(InputError, match="finite and not negative, got"):
         peak_ewma(10.0, bad, elapsed_s=1.0, decay_s=60.0)
     estimate = LatencyEstimate()
-    estimate.add(2.0, first_token_s=1.0, output_tokens=100, now=0.0, decay_s=60.0)
+    estimate.add(make_pace(2.0, 1.0, 100), now=0.0, decay_s=60.0)
     with pytest.raises(InputError, match="finite and not negative, got"):
-        estimate.add(bad, first_token_s=None, output_tokens=None, now=1.0, decay_s=60.0)
+        make_pace(bad, None, None)
+    with pytest.raises(InputError, match="finite and not negative, got"):
+        estimate.add(Pace(first_token_s=bad, per_token_s=0.01), now=1.0, decay_s=60.0)
     assert estimate.pace == Pace(first_token_s=1.0, per_token_s=0.01)
 
 
 @pytest.mark.parametrize("bad", [*BAD, 5.0])
 def test_a_first_token_outside_the_call_counts_as_unknown(bad: float) -> None:
-    given, unknown = LatencyEstimate(), LatencyEstimate()
-    given.add(2.0, first_token_s=bad, output_tokens=100, now=0.0, decay_s=60.0)
-    unknown.add(2.0, first_token_s=None, output_tokens=100, now=0.0, decay_s=60.0)
-    assert given.pace == unknown.pace
+    assert make_pace(2.0, bad, 100) == make_pace(2.0, None, 100)
 
 
 @pytest.mark.parametrize("bad", BAD)
 def test_a_length_that_is_no_length_counts_as_unknown(bad: float) -> None:
-    given, unknown = LatencyEstimate(), LatencyEstimate()
-    given.add(2.0, first_token_s=None, output_tokens=bad, now=0.0, decay_s=60.0)  # type: ignore[arg-type] # the point
-    unknown.add(2.0, first_token_s=None, output_tokens=None, now=0.0, decay_s=60.0)
-    assert given.pace == unknown.pace
+    assert make_pace(2.0, None, bad) == make_pace(2.0, None, None)  # type: ignore[arg-type] # the point
 
 
 def test_a_streamed_answer_separates_its_first_token_from_its_length() -> None:

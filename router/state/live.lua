@@ -1,0 +1,112 @@
+-- Takes what one replica has seen of its endpoints, and returns what all replicas know of them together.
+-- KEYS: epoch, replicas (replica -> end of its lease), requests in flight (endpoint -> sum), those of this replica,
+--       then for each endpoint: its facts, its latencies (bucket -> answers), the replica that has its probe.
+-- ARGV: replica, lease in s, name for a new memory, 1 to return latencies, beginning of the keys of requests in flight,
+--       s to keep keys, known epoch or '', then for each endpoint: its name and what was seen (MessagePack).
+-- Returns: now, epoch, number of replicas, and nothing else if the memory is not the known one. Else then for each endpoint: 1 if its move was accepted, requests in flight, its
+--          facts, its latencies. Times are seconds by the clock of Redis.
+local time = redis.call('TIME')
+local now = time[1] + time[2] / 1e6
+local replica, keep_s = ARGV[1], ARGV[6]
+
+redis.call('SET', KEYS[1], ARGV[3], 'NX')
+redis.call('EXPIRE', KEYS[1], keep_s)
+local epoch = redis.call('GET', KEYS[1])
+if ARGV[7] ~= '' and ARGV[7] ~= epoch then
+  return { tostring(now), epoch, 1 }
+end
+
+-- A replica that died holds its requests in flight until its lease ends.
+for _, dead in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 100)) do
+  local held = redis.call('HGETALL', ARGV[5] .. dead)
+  for i = 1, #held, 2 do
+    redis.call('HINCRBY', KEYS[3], held[i], -held[i + 1])
+  end
+  redis.call('DEL', ARGV[5] .. dead)
+  redis.call('ZREM', KEYS[2], dead)
+end
+redis.call('ZADD', KEYS[2], now + ARGV[2], replica)
+
+-- As peak_ewma in router/health/latency.py.
+local function peak_ewma(last, sample, kept)
+  local decayed = last * kept
+  return sample >= decayed and sample or decayed * kept + sample * (1 - kept)
+end
+
+local function add_pace(key, seen)
+  local last = redis.call('HMGET', key, 'first_token_s', 'per_token_s', 'sampled_at')
+  local first, per = seen.first_token_s, seen.per_token_s
+  if last[1] then
+    local kept = math.exp(-math.max(now - last[3], 0) / seen.decay_s)
+    first, per = peak_ewma(last[1], first, kept), peak_ewma(last[2], per, kept)
+  end
+  redis.call('HSET', key, 'first_token_s', first, 'per_token_s', per, 'sampled_at', now)
+end
+
+-- Cooldowns only grow.
+local function extend(key, field, left_s)
+  local before = tonumber(redis.call('HGET', key, field)) or 0
+  if left_s > 0 and now + left_s > before then
+    redis.call('HSET', key, field, now + left_s)
+    return true
+  end
+end
+
+local function tell(key, latencies, probe, seen)
+  for field, n in pairs(seen.counts) do
+    redis.call('HINCRBY', key, field, n)
+  end
+  for bucket, n in pairs(seen.latencies) do
+    redis.call('HINCRBY', latencies, bucket, n)
+  end
+  if seen.interrupted then
+    redis.call('HSET', key, 'row', seen.row)
+  elseif seen.row > 0 then
+    redis.call('HINCRBY', key, 'row', seen.row)
+  end
+  if seen.first_token_s then
+    add_pace(key, seen)
+  end
+  if seen.context_limit then
+    redis.call('HSET', key, 'context_limit', seen.context_limit)
+  end
+  if extend(key, 'limited_until', seen.limited_left_s) then
+    redis.call('HSET', key, 'limits', seen.limits)
+  end
+  extend(key, 'barred_until', seen.barred_left_s)
+  if seen.moved or seen.probe_ended then
+    if redis.call('GET', probe) == replica then
+      redis.call('DEL', probe)
+    end
+  end
+  -- The first replica that saw the change decides it.
+  local version = tonumber(redis.call('HGET', key, 'version')) or 0
+  if not seen.moved or seen.version ~= version then
+    return 0
+  end
+  redis.call('HSET', key, 'version', version + 1, 'row', 0, 'trips', seen.trips, 'is_open', seen.is_open and 1 or 0,
+    'open_until', now + seen.open_left_s, 'closed_at', seen.slow_age_s and now - seen.slow_age_s or '')
+  return 1
+end
+
+local answer = { tostring(now), epoch, redis.call('ZCARD', KEYS[2]) }
+for i = 8, #ARGV, 2 do
+  local name, seen, place = ARGV[i], cmsgpack.unpack(ARGV[i + 1]), 5 + (i - 8) / 2 * 3
+  local key, latencies = KEYS[place], KEYS[place + 1]
+  local accepted = tell(key, latencies, KEYS[place + 2], seen)
+  local before = tonumber(redis.call('HGET', KEYS[4], name)) or 0
+  if seen.inflight ~= before then
+    redis.call('HINCRBY', KEYS[3], name, seen.inflight - before)
+    redis.call('HSET', KEYS[4], name, seen.inflight)
+  end
+  redis.call('EXPIRE', key, keep_s)
+  redis.call('EXPIRE', latencies, keep_s)
+  table.insert(answer, accepted)
+  table.insert(answer, tonumber(redis.call('HGET', KEYS[3], name)) or 0)
+  table.insert(answer, redis.call('HGETALL', key))
+  table.insert(answer, ARGV[4] == '1' and redis.call('HGETALL', latencies) or {})
+end
+for i = 2, 4 do
+  redis.call('EXPIRE', KEYS[i], keep_s)
+end
+return answer

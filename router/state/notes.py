@@ -1,0 +1,60 @@
+"""Small facts about answers, by the id of the answer, so that any process can continue what another one began."""
+
+from __future__ import annotations
+
+import queue
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import msgspec
+
+if TYPE_CHECKING:
+    from router.state.link import RedisLink
+
+_T = TypeVar("_T")
+# Answers that a later request can still name, in this process.
+MOST_KEPT = 10_000
+# At the server they are kept for an hour.
+_KEEP_S = 3600
+
+
+class Notes(Generic[_T]):
+    """Remembers the latest facts, here and at the server. Not thread-safe: use it in one event loop.
+
+    Args:
+        kind: The type of a fact: a struct, a text or a number.
+        link: Leads to Redis. None: this process remembers alone.
+        group: Keeps facts about different things apart.
+    """
+
+    def __init__(self, kind: type[_T], link: RedisLink | None = None, *, group: str = "") -> None:
+        self._kept: OrderedDict[str, _T] = OrderedDict()
+        self._link, self._group, self._decoder = link, group, msgspec.msgpack.Decoder(kind)
+        self._waiting: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
+
+    def keep(self, id_: str, fact: _T) -> None:
+        """Remember a fact, and forget the oldest ones here."""
+        self._kept[id_] = fact
+        if len(self._kept) > MOST_KEPT:
+            self._kept.popitem(last=False)
+        if self._link is not None and self._waiting.qsize() < MOST_KEPT:
+            self._waiting.put((self._link.key(self._group, id_), msgspec.msgpack.encode(fact)))
+
+    def find(self, id_: str) -> _T | None:
+        """Return a fact. None if no process remembers it."""
+        link = self._link
+        if not id_ or id_ in self._kept or link is None:
+            return self._kept.get(id_)
+        data = link.get(link.key(self._group, id_))
+        return None if data is None else self._decoder.decode(data)
+
+    def exchange(self, *, has_forgotten: bool) -> None:
+        """Tell the server what is new."""
+        del has_forgotten
+        if self._link is None:
+            return
+        pipe = self._link.client.pipeline(transaction=False)
+        while not self._waiting.empty():
+            pipe.set(*self._waiting.get(), ex=_KEEP_S)
+        if len(pipe):
+            self._link.ask(pipe.execute)

@@ -1,0 +1,152 @@
+"""Everything that a process shares, exchanged by one thread in the background."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from router.execution.limits import RateLimit, SpendCap
+from router.state.learned import SharedLearning
+from router.state.limits import SharedRateLimiter, SharedSpendTracker
+from router.state.link import RedisLink
+from router.state.live import SharedLive
+from router.state.notes import Notes
+from router.state.sessions import SharedSessions
+
+if TYPE_CHECKING:
+    from router.health.live import LiveState
+    from router.score.feedback import Learner
+    from router.state.settings import RedisState
+    from router.strategies.sticky import Sessions
+
+_log = logging.getLogger("contextual_llm_router")
+# Others hear of an event within this time, also if this process keeps telling them of others.
+_LEAST_S = 0.01
+_T = TypeVar("_T")
+
+
+class _Part(Protocol):
+    """A part of the state that is exchanged."""
+
+    def exchange(self, *, has_forgotten: bool) -> None:
+        """Tell what is new and hear what others told."""
+
+
+class SharedState:
+    """What a process shares with others through Redis. Thread-safe.
+
+    A thread exchanges what is new, every `sync_s` and after events that matter. It ends with the process, or with `close`.
+
+    Args:
+        settings: Where the state is.
+        url: URL of the server.
+
+    Raises:
+        InputError: If the URL is invalid, or the package `redis` is missing.
+    """
+
+    def __init__(self, settings: RedisState, url: str) -> None:
+        self._settings = settings
+        self._link = RedisLink(url, prefix=settings.prefix, timeout_s=settings.timeout_s)
+        self._live: SharedLive | None = None
+        self._parts: list[_Part] = []
+        self._epoch = ""
+        self._wake, self._closed = threading.Event(), False
+        self._lock, self._exchanged = threading.Lock(), threading.Condition()
+        self._rounds = 0
+
+    @property
+    def problem(self) -> str | None:
+        """Why the server is not used now. None if it is used."""
+        return self._link.problem
+
+    @property
+    def replicas(self) -> int:
+        """Number of processes that share the state, as last heard, ≥ 1."""
+        return 1 if self._live is None else self._live.replicas
+
+    def share_live(self, live: LiveState) -> None:
+        """Share a live state, and begin to exchange."""
+        self._live = SharedLive(live, self._link)
+        live.on_move = self._wake.set
+        self.exchange()
+        # The thread must not keep the state alive, or a router that is dropped would go on for ever.
+        target = weakref.WeakMethod(self._wait_and_exchange)
+        threading.Thread(target=_repeat, args=(target,), name="llm-router-state", daemon=True).start()
+
+    def share_learning(self, learner: Learner, on_news: Callable[[], None]) -> None:
+        """Share what a learner learns. `on_news` is called when others have learned something."""
+        self._parts.append(SharedLearning(learner, self._link, on_news))
+
+    def make_limiter(self, limits: Mapping[str, RateLimit], *, group: str) -> SharedRateLimiter:
+        """Return a limiter of all processes. `group` keeps limiters of different things apart."""
+        limiter = SharedRateLimiter(limits, self._link, group=group, count_replicas=lambda: self.replicas)
+        self._parts.append(limiter)
+        return limiter
+
+    def make_spend_tracker(
+        self, cap: SpendCap, *, name: str, clock: Callable[[], float] = time.monotonic
+    ) -> SharedSpendTracker:
+        """Return a budget of all processes. `name` keeps budgets of different things apart."""
+        tracker = SharedSpendTracker(
+            cap, self._link, name=name, count_replicas=lambda: self.replicas, clock=clock, wake=self._wake.set
+        )
+        self._parts.append(tracker)
+        return tracker
+
+    def make_sessions(self, capacity: int) -> Sessions:
+        """Return the memory of the sessions of all processes."""
+        sessions = SharedSessions(self._link, capacity=capacity, wake=self._wake.set)
+        self._parts.append(sessions)
+        return sessions
+
+    def make_notes(self, kind: type[_T], *, group: str) -> Notes[_T]:
+        """Return a memory of facts of all processes. `group` keeps facts about different things apart."""
+        notes = Notes(kind, self._link, group=group)
+        self._parts.append(notes)
+        return notes
+
+    def exchange(self) -> bool:
+        """Tell what is new and hear what others told, now. Return whether the server answered."""
+        with self._lock:
+            if self._live is None or not self._live.exchange():
+                return False
+            # While a server that has forgotten everything is told again, nobody relies on it.
+            has_forgotten, self._epoch = self._epoch not in ("", self._link.epoch), self._link.epoch
+            for part in self._parts:
+                part.exchange(has_forgotten=has_forgotten)
+            self._link.recover()
+            return True
+
+    def close(self) -> None:
+        """Stop exchanging, and give back what this process holds."""
+        self._closed = True
+        self._wake.set()
+        if self._live is not None:
+            self._live.leave()
+
+    def _wait_and_exchange(self) -> bool:
+        """Wait for the next exchange and make it. Return whether there will be another one."""
+        self._wake.wait(self._settings.sync_s)
+        self._wake.clear()
+        if self._closed:
+            return False
+        try:
+            self.exchange()
+        except Exception as error:  # noqa: BLE001 - the thread must go on, and requests go on without it
+            self._link.fail(error)
+        # Many events at once make one exchange.
+        time.sleep(_LEAST_S)
+        return not self._closed
+
+
+def _repeat(target: weakref.WeakMethod[Callable[[], bool]]) -> None:
+    """Call a method again and again, until it returns False or its object is gone."""
+    while (method := target()) is not None:
+        if not method():
+            return
+        del method

@@ -90,7 +90,7 @@ class Gateway:
         # continue it.
         state = router.fleet.state
         self._answers = Notes(Answered) if state is None else state.make_notes(Answered, group="answer")
-        self._places = Notes(str) if state is None else state.make_notes(str, group="place")
+        self._places = Notes(str) if state is None else state.make_notes(str, group="place", urgent=True)
         profiles = {profile.name: profile for profile in router.profiles}
         self._baseline = None if limits.baseline is None else profiles.get(limits.baseline)
 

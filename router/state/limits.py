@@ -5,6 +5,7 @@ The share is the limit divided by the number of processes that were there last. 
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 import uuid
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 # A call lasts at most about so long. After that its reservation counts as lost with its process.
 _RESERVATION_S = 1800
 _MINUTE_S = 60.0
+# What is left of a budget is known about so exactly in time. Reservations do not depend on it.
+_FRESH_S = 1.0
 _MOST_CORRECTIONS = 10_000
 # A cost is kept in one of so many slots of the window.
 _SLOTS = 1000
@@ -133,7 +136,7 @@ class SharedSpendTracker:
         # Names of the reservations that the server knows, by their USD. Which of several equal ones ends first is the same.
         self._reserved: defaultdict[float, list[str]] = defaultdict(list)
         self._to_settle: list[tuple[str, float]] = []
-        self._remaining = cap.usd
+        self._remaining, self._heard_at = cap.usd, -math.inf
 
     def remaining_usd(self) -> float:
         """Return the USD that may still be spent now, as last heard. Without the server, those of this process."""
@@ -182,6 +185,8 @@ class SharedSpendTracker:
             if self._tell(old=old, trial=True) is None:
                 return
             self._to_settle.remove(old)
+        if time.monotonic() - self._heard_at > _FRESH_S:
+            self._tell(trial=True)
 
     def _tell(
         self, *, new: tuple[str, float] | None = None, old: tuple[str, float] | None = None, trial: bool = False
@@ -198,7 +203,7 @@ class SharedSpendTracker:
         )
         if answer is None:
             return None
-        self._remaining = float(answer[1])
+        self._remaining, self._heard_at = float(answer[1]), time.monotonic()
         return bool(answer[0])
 
     def _find_share(self) -> float:

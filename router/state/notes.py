@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
@@ -25,9 +26,18 @@ class Notes(Generic[_T]):
         kind: The type of a fact: a struct, a text or a number.
         link: Leads to Redis. None: this process remembers alone.
         group: Keeps facts about different things apart.
+        wake: Asks for an exchange soon. None: the next one is soon enough.
     """
 
-    def __init__(self, kind: type[_T], link: RedisLink | None = None, *, group: str = "") -> None:
+    def __init__(
+        self,
+        kind: type[_T],
+        link: RedisLink | None = None,
+        *,
+        group: str = "",
+        wake: Callable[[], None] | None = None,
+    ) -> None:
+        self._wake = wake
         self._kept: OrderedDict[str, _T] = OrderedDict()
         self._link, self._group, self._decoder = link, group, msgspec.msgpack.Decoder(kind)
         self._waiting: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
@@ -39,6 +49,8 @@ class Notes(Generic[_T]):
             self._kept.popitem(last=False)
         if self._link is not None and self._waiting.qsize() < MOST_KEPT:
             self._waiting.put((self._link.key(self._group, id_), msgspec.msgpack.encode(fact)))
+            if self._wake is not None:
+                self._wake()
 
     def find(self, id_: str) -> _T | None:
         """Return a fact. None if no process remembers it."""

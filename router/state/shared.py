@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from router.strategies.sticky import Sessions
 
 _log = logging.getLogger("contextual_llm_router")
-# Others hear of an event within this time, also if this process keeps telling them of others.
-_LEAST_S = 0.01
+# Least pause between two exchanges. Many events at once make one exchange.
+_LEAST_S = 0.05
 _T = TypeVar("_T")
 
 
@@ -104,9 +104,15 @@ class SharedState:
         self._parts.append(sessions)
         return sessions
 
-    def make_notes(self, kind: type[_T], *, group: str) -> Notes[_T]:
-        """Return a memory of facts of all processes. `group` keeps facts about different things apart."""
-        notes = Notes(kind, self._link, group=group)
+    def make_notes(self, kind: type[_T], *, group: str, urgent: bool = False) -> Notes[_T]:
+        """Return a memory of facts of all processes.
+
+        Args:
+            kind: The type of a fact.
+            group: Keeps facts about different things apart.
+            urgent: Whether other processes may need a fact at once.
+        """
+        notes = Notes(kind, self._link, group=group, wake=self._wake.set if urgent else None)
         self._parts.append(notes)
         return notes
 
@@ -128,6 +134,7 @@ class SharedState:
         self._wake.set()
         if self._live is not None:
             self._live.leave()
+        self._link.client.connection_pool.disconnect()
 
     def _wait_and_exchange(self) -> bool:
         """Wait for the next exchange and make it. Return whether there will be another one."""
@@ -139,7 +146,6 @@ class SharedState:
             self.exchange()
         except Exception as error:  # noqa: BLE001 - the thread must go on, and requests go on without it
             self._link.fail(error)
-        # Many events at once make one exchange.
         time.sleep(_LEAST_S)
         return not self._closed
 

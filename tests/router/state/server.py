@@ -21,6 +21,7 @@ class RedisServer:
         self._folder, self.port = folder, _find_free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._process: subprocess.Popen[bytes] | None = None
+        self.client = redis.Redis(port=self.port)
         self.start()
 
     def start(self, *options: str) -> None:
@@ -29,16 +30,13 @@ class RedisServer:
         self._process = subprocess.Popen(command, cwd=self._folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for _ in range(200):
             try:
-                self.client().ping()
+                self.client.ping()
                 return
             except redis.AuthenticationError:
                 return
             except redis.ConnectionError:
                 time.sleep(0.02)
         raise RuntimeError("redis-server does not start")
-
-    def client(self) -> redis.Redis:
-        return redis.Redis(port=self.port)
 
     def signal(self, number: int) -> None:
         assert self._process
@@ -49,6 +47,7 @@ class RedisServer:
             self._process.kill()
             self._process.wait()
             self._process = None
+        self.client.close()
 
 
 def _find_free_port() -> int:

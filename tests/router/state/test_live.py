@@ -1,6 +1,5 @@
 """Several processes behave as one: laws of the live state that holds for one process too, with the calls spread over two."""
 
-import random
 from collections.abc import Iterator
 
 import pytest
@@ -9,7 +8,7 @@ from router.health.live import LiveState
 from router.health.policy import HealthPolicy
 from router.state.settings import RedisState
 from router.state.shared import SharedState
-from tests.router.health.fakes import FakeClock, fail
+from tests.router.health.fakes import FakeClock, fail, seeded
 from tests.router.state.server import RedisServer
 
 
@@ -20,7 +19,7 @@ class Replicas:
         self.clocks = [FakeClock() for _ in range(n)]
         for number, clock in enumerate(self.clocks):
             clock.advance(1000.0 * number)
-        policy, rng = HealthPolicy(jitter_share=0), random.Random(0)
+        policy, rng = HealthPolicy(jitter_share=0), seeded()
         self.lives = [LiveState(dict.fromkeys(names, 1.0), policy=policy, clock=clock, rng=rng) for clock in self.clocks]
         self.states = [SharedState(settings, url) for _ in range(n)]
         for state, live in zip(self.states, self.lives, strict=True):
@@ -141,7 +140,8 @@ def test_a_rate_limit_and_a_refused_key_hold_in_all(two: Replicas) -> None:
     fail(first, "a", "rate_limit", retry_after_s=7)
     fail(second, "b", "auth")
     two.exchange()
-    ends = [[(live.snapshot()[name].retry_at or 0) - clock() for name in "ab"] for live, clock in zip(two.lives, two.clocks)]
+    pairs = list(zip(two.lives, two.clocks, strict=True))
+    ends = [[(live.snapshot()[name].retry_at or 0) - clock() for name in "ab"] for live, clock in pairs]
     assert ends == [pytest.approx([7, 300], abs=0.5)] * 2
 
 
@@ -245,7 +245,7 @@ def test_what_happens_while_the_server_is_gone_is_told_later(server: RedisServer
 
 
 def test_any_sequence_of_calls_opens_the_breaker_as_in_one_process(server: RedisServer, settings: RedisState) -> None:
-    rng = random.Random(3)
+    rng = seeded(3)
     for case in range(15):
         names = [f"case{case}", "other"]
         clock, replicas = FakeClock(), Replicas(settings, server.url, 3, *names)

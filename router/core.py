@@ -23,8 +23,6 @@ from router.serving.fleet import Fleet
 from router.serving.serving import Serving
 from router.types import ModelProfile, Preference, Strategy, TaskPrediction, TierChoice
 
-_NO_LEARNER = "feedback needs a router that learns; make it with learn=True"
-
 if TYPE_CHECKING:
     from router.calls import Completion
     from router.classify.classifier import TaskClassifier
@@ -352,45 +350,25 @@ class Router:
         True
         """
         if self.learner is None:
-            raise InputError(_NO_LEARNER)
+            raise InputError("feedback needs a router that learns; make it with learn=True")
         # A decision has no decision of its own. The answer knows which model gave it, also after a fallback.
         decision = getattr(answered, "decision", answered)
         if not hasattr(decision, "prediction"):
             raise InputError(f"feedback needs a completion or a decision of the router, got {type(answered).__name__}")
-        self.add_score(model or answered.model, decision.prediction.probabilities, score)
-
-    def add_score(self, model: str, probabilities: Mapping[str, float], score: float) -> None:
-        """Report how good an answer was, by the tasks of its prompt. `feedback` reads them from a decision.
-
-        Args:
-            model: The model that answered.
-            probabilities: Probability of each task.
-            score: How good the answer was, in [0, 1].
-
-        Raises:
-            InputError: As `feedback`.
-        """
-        if self.learner is None:
-            raise InputError(_NO_LEARNER)
-        self.learner.add_score(model, probabilities, score)
+        self.learner.add_score(model or answered.model, decision.prediction.probabilities, score)
         self._decider.update_profiles(self.learner.profiles())
 
     def close(self) -> None:
         """Close the connections of `complete`. Calls under way fail. `with Router…` does that at its end."""
-        self.close_state()
+        self.fleet.close()
         if close := getattr(self.fleet.executor, "close", None):
             close()
 
     async def aclose(self) -> None:
         """Close the connections of `acomplete` on the running event loop. `async with Router…` does that at its end."""
-        self.close_state()
+        self.fleet.close()
         if close := getattr(self.fleet.executor, "aclose", None):
             await close()
-
-    def close_state(self) -> None:
-        """Stop sharing what this router knows with other processes. `close` and `aclose` do that too."""
-        if self.fleet.state is not None:
-            self.fleet.state.close()
 
     def __enter__(self) -> Self:
         return self

@@ -142,13 +142,20 @@ class RateLimiter:
                 count.hit(items[model], model, cost=min(used, items[model].amount))
 
     def used(self, model: str) -> tuple[int, int]:
-        """Return the requests and the tokens that count now."""
-        pairs = ((self._by_request, self._requests), (self._by_token, self._tokens))
-        found = [
-            items[model].amount - count.get_window_stats(items[model], model).remaining if model in items else 0
-            for count, items in pairs
+        """Return the requests and the tokens that count now. 0 without such a limit."""
+        requests, tokens = self._read(model)
+        return requests[1] - requests[0], tokens[1] - tokens[0]
+
+    def left(self, model: str) -> float:
+        """Return the share of the limits of a model that is left, in [0, 1]: that of the tighter one."""
+        return min((left / amount for left, amount in self._read(model) if amount), default=1.0)
+
+    def _read(self, model: str) -> list[tuple[int, int]]:
+        """Return how many requests and tokens are left, each with the limit. (0, 0) without one."""
+        pairs = ((self._by_request, self._requests.get(model)), (self._by_token, self._tokens.get(model)))
+        return [
+            (0, 0) if item is None else (count.get_window_stats(item, model).remaining, item.amount) for count, item in pairs
         ]
-        return found[0], found[1]
 
 
 def _hold_back(item: RateLimitItem, share: float, cost: int) -> int:

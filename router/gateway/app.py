@@ -70,9 +70,8 @@ def make_app(gateway: Gateway, metrics: Metrics, live: Live, log: RequestLog | N
         try:
             yield
         finally:
-            if gateway.upstream is not None:
-                await gateway.upstream.aclose()
-            gateway.router.close_state()
+            # This closes the upstream too, which is the router's executor.
+            await gateway.router.aclose()
             if log is not None:
                 log.close()
 

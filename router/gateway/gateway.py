@@ -17,6 +17,7 @@ from router.caller import Planned
 from router.calls import Completion, Usage
 from router.config.schema import GatewayConfig
 from router.core import Router
+from router.decision import RoutingDecision
 from router.errors import InputError
 from router.execution.async_driver import acomplete, astream
 from router.gateway.clients import Clients
@@ -32,6 +33,7 @@ from router.gateway.visit import ClientGoneError, Visit
 from router.gateway.wire import Body, read_body
 from router.options import RouteOptions
 from router.state.notes import MOST_KEPT, Notes
+from router.types import Preference, TaskPrediction
 
 _log = logging.getLogger("contextual_llm_router")
 _MB = 1_000_000
@@ -47,11 +49,24 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         model: The model that answered.
-        probabilities: Probability of each task of the prompt.
+        prediction: The task of the prompt.
     """
 
     model: str
-    probabilities: Mapping[str, float]
+    prediction: TaskPrediction
+
+    @property
+    def decision(self) -> RoutingDecision:
+        """As much of the decision as feedback needs. The scores of all models would take most of the memory."""
+        return RoutingDecision(
+            ranking=(self.model,),
+            prediction=self.prediction,
+            scores={},
+            strategy="",
+            preference=Preference(),
+            excluded={},
+            reasons=(),
+        )
 
 
 class Gateway:
@@ -154,7 +169,7 @@ class Gateway:
             raise InputError(f"id must be the x-router-id of one of the last {MOST_KEPT} answers, got {id_[:40]!r}")
         if self.router.learner is None:
             return False
-        self.router.add_score(answered.model, answered.probabilities, score)
+        self.router.feedback(answered.decision, score)
         return True
 
     async def _converse(self, visit: Visit, data: bytes, sender: Sender) -> None:
@@ -236,7 +251,7 @@ class Gateway:
         usage = Usage() if completion is None else completion.usage
         if visit.decision is not None and exchange is not None:
             model = exchange.model or visit.decision.model
-            self._answers.keep(visit.id, Answered(model=model, probabilities=visit.decision.prediction.probabilities))
+            self._answers.keep(visit.id, Answered(model=model, prediction=visit.decision.prediction))
         record = Record(
             id=visit.id,
             at=time.time() - (now - visit.began_at),

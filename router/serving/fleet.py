@@ -109,6 +109,11 @@ class Fleet:
         # The live state shows what this process has seen. In another process it may be wrong.
         return Fleet, (tuple(self._profiles.values()), self.serving)
 
+    def close(self) -> None:
+        """Stop sharing with other processes."""
+        if self.state is not None:
+            self.state.close()
+
     def now(self) -> float:
         """Return the time by the fleet's clock."""
         return self._clock()

@@ -1,6 +1,7 @@
-"""Limits of use that hold for several processes together. Without Redis, each process has its share of them.
+"""Limits of use that hold for several processes together.
 
-The share is the limit divided by the number of processes that were there last. It counts what the process itself has used.
+Without Redis, a process may hold what it has used itself, and an equal share of what was left when it last heard. If all
+processes lose the server at the same time, they hold the whole limit together, and not more.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ class SharedRateLimiter:
         storage = RedisStorage("redis://", connection_pool=pool, key_prefix=link.key("limits", group))
         self._own, self._all = RateLimiter(limits), RateLimiter(limits, storage=storage)
         self._link, self._count_replicas, self._names = link, count_replicas, tuple(limits)
+        # Share of the limits that this process may use without the server, by name.
+        self._shares: dict[str, float] = {}
         # Time, name and tokens of each request that was admitted while the server did not answer.
         self._untold: deque[tuple[float, str, int]] = deque()
         self._corrections: deque[tuple[str, int]] = deque(maxlen=_MOST_CORRECTIONS)
@@ -60,7 +63,8 @@ class SharedRateLimiter:
             return True
         admitted = self._link.ask(lambda: self._all.admit(model, tokens=tokens))
         if admitted is None:
-            admitted = self._own.admit(model, tokens=tokens, share=1 / self._count_replicas())
+            share = self._shares.get(model, 1 / self._count_replicas())
+            admitted = self._own.admit(model, tokens=tokens, share=share)
             if admitted:
                 self._untold.append((time.monotonic(), model, tokens))
                 self._forget_old()
@@ -83,6 +87,10 @@ class SharedRateLimiter:
             model, more_tokens = self._corrections.popleft()
             self._link.ask(partial(self._all.correct, model, more_tokens=more_tokens), trial=True)
         self._corrections.clear()
+        for model in self._names:
+            left = self._link.ask(partial(self._all.left, model), trial=True)
+            if left is not None:
+                self._shares[model] = min(1.0, 1.0 - self._own.left(model) + left / self._count_replicas())
         for model, (requests, tokens) in used.items():
             self._link.ask(partial(self._all.count, model, requests=requests, tokens=tokens), trial=True)
 
@@ -137,10 +145,12 @@ class SharedSpendTracker:
         self._reserved: defaultdict[float, list[str]] = defaultdict(list)
         self._to_settle: list[tuple[str, float]] = []
         self._remaining, self._heard_at = cap.usd, -math.inf
+        # What this process may hold without the server.
+        self._most_usd = cap.usd / count_replicas()
 
     def remaining_usd(self) -> float:
         """Return the USD that may still be spent now, as last heard. Without the server, those of this process."""
-        return self._remaining if self._link.problem is None else self._find_share()
+        return self._remaining if self._link.problem is None else max(0.0, self._most_usd - self._own.used_usd())
 
     def reserve(self, expected_usd: float) -> bool:
         """Reserve an expected cost and return True if it fits. Every reservation must be settled."""
@@ -148,7 +158,7 @@ class SharedSpendTracker:
         fits = self._tell(new=(name, expected_usd))
         if fits is None:
             with self._lock:
-                if expected_usd > self._find_share():
+                if expected_usd > max(0.0, self._most_usd - self._own.used_usd()):
                     return False
                 self._own.reserve(expected_usd)
                 return True
@@ -204,11 +214,8 @@ class SharedSpendTracker:
         if answer is None:
             return None
         self._remaining, self._heard_at = float(answer[1]), time.monotonic()
+        self._most_usd = self._own.used_usd() + self._remaining / self._count_replicas()
         return bool(answer[0])
-
-    def _find_share(self) -> float:
-        """Return the USD that this process may spend on its own."""
-        return max(0.0, self.cap.usd / self._count_replicas() - self._own.used_usd())
 
 
 def _name(reservation: str, usd: float) -> str:

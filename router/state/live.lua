@@ -20,7 +20,8 @@ end
 for _, dead in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 100)) do
   local held = redis.call('HGETALL', ARGV[5] .. dead)
   for i = 1, #held, 2 do
-    redis.call('HINCRBY', KEYS[3], held[i], -held[i + 1])
+    -- The number -0 would be no integer.
+    redis.call('HINCRBY', KEYS[3], held[i], string.format('%d', -held[i + 1]))
   end
   redis.call('DEL', ARGV[5] .. dead)
   redis.call('ZREM', KEYS[2], dead)

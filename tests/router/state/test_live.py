@@ -8,7 +8,7 @@ from router.health.live import LiveState
 from router.health.policy import HealthPolicy
 from router.state.settings import RedisState
 from router.state.shared import SharedState
-from tests.router.health.fakes import FakeClock, fail, seeded
+from tests.router.health.fakes import FakeClock, begin, fail, seeded
 from tests.router.state.server import RedisServer
 
 
@@ -199,8 +199,9 @@ def test_a_new_replica_knows_what_the_others_know(server: RedisServer, settings:
 
 
 def test_requests_of_a_replica_that_died_end_with_its_lease(server: RedisServer, settings: RedisState) -> None:
-    replicas = Replicas(settings, server.url, 2, "a")
+    replicas = Replicas(settings, server.url, 2, "a", "b")
     replicas.lives[0].begin("a")
+    begin(replicas.lives[0], "b").fail("cancelled")
     replicas.exchange()
     assert replicas.lives[1].inflight("a") == 1
     # The lease ends: the same as ten seconds without an exchange.

@@ -154,10 +154,13 @@ class SharedSpendTracker:
 
     def reserve(self, expected_usd: float) -> bool:
         """Reserve an expected cost and return True if it fits. Every reservation must be settled."""
-        name = uuid.uuid4().hex
+        name, was_up = uuid.uuid4().hex, self._link.problem is None
         fits = self._tell(new=(name, expected_usd))
         if fits is None:
             with self._lock:
+                if was_up:
+                    # A server that is only slow may still make the reservation.
+                    self._to_settle.append((_name(name, expected_usd), 0.0))
                 if expected_usd > max(0.0, self._most_usd - self._own.used_usd()):
                     return False
                 self._own.reserve(expected_usd)

@@ -36,6 +36,7 @@ from .options import RouteOptions as RouteOptions
 from .score.batch import Batch as Batch
 from .score.parameters import ScoringParameters as ScoringParameters
 from .serving.serving import Serving as Serving
+from .state.settings import RedisState as RedisState
 from .strategies import FOCUS_AREAS as FOCUS_AREAS
 from .strategies import STRATEGIES as STRATEGIES
 from .strategies import register_strategy as register_strategy

@@ -237,9 +237,10 @@ class LiveState:
         """
         endpoint = self._find(name)
         # Outside the lock, because other processes are asked.
-        if self.claim_probe is not None and endpoint.breaker.needs_probe(self._clock()) and not self.claim_probe(name):
-            endpoint.breaker.leave_probe(self._clock() + _ELSEWHERE_S)
+        is_left = self.claim_probe is not None and endpoint.breaker.needs_probe(self._clock()) and not self.claim_probe(name)
         with self._lock:
+            if is_left:
+                endpoint.breaker.leave_probe(self._clock() + _ELSEWHERE_S)
             admission = endpoint.breaker.admit(self._clock(), ignore_trip=ignore_trip)
             if admission is None:
                 return None

@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
 
 from router.errors import InputError
 
@@ -96,10 +99,12 @@ class RedisLink:
             self.fail(error)
             return None
 
-    def get(self, key: str) -> bytes | None:
-        """Return the value of a key. None if there is none, or the server does not answer."""
+    def read(self, key: str, decoder: msgspec.msgpack.Decoder[_T]) -> _T | None:
+        """Return the value of a key. None if there is none, the server does not answer, or another version wrote it."""
         value = self.ask(lambda: self.client.get(key))
-        return value if isinstance(value, bytes) else None
+        with suppress(msgspec.MsgspecError):
+            return decoder.decode(value) if isinstance(value, bytes) else None
+        return None
 
     def fail(self, error: Exception) -> None:
         """Do not use the server until it has recovered."""

@@ -57,8 +57,7 @@ class Notes(Generic[_T]):
         link = self._link
         if not id_ or id_ in self._kept or link is None:
             return self._kept.get(id_)
-        data = link.get(link.key(self._group, id_))
-        return None if data is None else self._decoder.decode(data)
+        return link.read(link.key(self._group, id_), self._decoder)
 
     def exchange(self, *, has_forgotten: bool) -> None:
         """Tell the server what is new."""
@@ -69,4 +68,4 @@ class Notes(Generic[_T]):
         while not self._waiting.empty():
             pipe.set(*self._waiting.get(), ex=_KEEP_S)
         if len(pipe):
-            self._link.ask(pipe.execute)
+            self._link.ask(pipe.execute, trial=True)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # A copy of a session may be so old. Then the server is asked, once for each decision.
 _FRESH_S = 1.0
+_DECODER = msgspec.msgpack.Decoder(tuple[float, Session])
 # More sessions that wait to be told are not told.
 _MOST_WAITING = 10_000
 
@@ -42,16 +43,16 @@ class SharedSessions(Sessions):
         known = super().recall(key, now_s=now_s)
         if known is not None and now_s - max(known.at_s, self._heard_at.get(key, known.at_s)) < _FRESH_S:
             return known
-        data = self._link.get(self._name(key))
-        if data is None:
+        self._heard_at[key] = now_s
+        if len(self._heard_at) > 2 * self._capacity:
+            self._heard_at = {key: at for key, at in self._heard_at.items() if key in self}
+        heard = self._link.read(self._name(key), _DECODER)
+        if heard is None:
             return known
-        written_at, session = msgspec.msgpack.decode(data, type=tuple[float, Session])
+        written_at, session = heard
         # The clock of the other process says nothing here.
         session = msgspec.structs.replace(session, at_s=now_s - max(0.0, time.time() - written_at))
-        if known is not None and known.at_s > session.at_s:
-            return known
-        self._heard_at[key] = now_s
-        return super().replace(key, session)
+        return known if known is not None and known.at_s > session.at_s else self.replace(key, session)
 
     def keep(self, key: str, session: Session, before: Session | None, *, accepts: Callable[[str], bool]) -> Session:
         """Remember a session and return what is remembered. See `Sessions.keep`."""
@@ -70,9 +71,7 @@ class SharedSessions(Sessions):
             name, data = self._waiting.get()
             pipe.set(name, data, ex=KEEP_S)
         if len(pipe):
-            self._link.ask(pipe.execute)
-        for key in [key for key in self._heard_at if key not in self]:
-            del self._heard_at[key]
+            self._link.ask(pipe.execute, trial=True)
 
     def _name(self, key: str) -> str:
         return self._link.key("session", hashlib.blake2b(key.encode("utf-8", "replace"), digest_size=16).hexdigest())

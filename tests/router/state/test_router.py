@@ -59,6 +59,15 @@ def test_every_router_finds_a_session(server: RedisServer, strategy: str) -> Non
         assert b"secret" not in stored
 
 
+def test_a_session_that_another_version_wrote_is_a_new_one(server: RedisServer) -> None:
+    with routers(2, strategy="sticky") as (first, second):
+        first.route(SECRET, key="s")
+        exchange(first)
+        for key in server.client.keys("*session*"):  # type: ignore[union-attr]
+            server.client.set(key, b"\xc1 something else")
+        assert second.route(SECRET, key="s").model
+
+
 def test_feedback_to_one_router_teaches_all(server: RedisServer) -> None:
     with routers(2, learn=True) as (first, second):
         decision = first.route(SECRET)

@@ -189,6 +189,11 @@ class ProfileTable:
             shift=counted + np.zeros_like(by_task),
         )
 
+    @property
+    def has_heads(self) -> bool:
+        """Whether the text of a prompt shifts quality and cost."""
+        return self._heads is not None
+
     def find_shifts(
         self, features: Features | None, trust: float
     ) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]] | None:

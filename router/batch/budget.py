@@ -7,7 +7,7 @@ some hundred thousand steps.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -126,7 +126,7 @@ class Budget:
 
     def _take_tied(self, slope: float, left_usd: float) -> tuple[Share, float]:
         """Return the place of the first step of this slope that does not fit, and the money that is left before it."""
-        tied = {}
+        tied: dict[int, list[int]] = {}
         for block, steps in zip(self.blocks, self._read(), strict=True):
             for depth in np.unique(steps["depth"][steps["slope"] == slope]).tolist():
                 tied.setdefault(depth, []).append(block.number)
@@ -172,8 +172,8 @@ class Budget:
         slopes = np.sort(np.concatenate(sampled))[::-1][_WINDOW::_WINDOW]
         return [*np.unique(slopes)[::-1].tolist(), 0.0]
 
-    def _read(self) -> map[NDArray[np.void]]:
-        return map(lambda block: read_steps(self.out, block.number), self.blocks)
+    def _read(self) -> Iterator[NDArray[np.void]]:
+        return (read_steps(self.out, block.number) for block in self.blocks)
 
 
 def _drop_too_dear(steps: NDArray[np.void], barred: NDArray[np.bool_], left_usd: float) -> NDArray[np.void]:
@@ -184,7 +184,7 @@ def _drop_too_dear(steps: NDArray[np.void], barred: NDArray[np.bool_], left_usd:
     dear = np.flatnonzero(steps["cost_usd"] > left_usd)
     barred_from = np.where(barred, 0, len(steps))
     np.minimum.at(barred_from, steps["row"][dear], dear)
-    kept = steps[np.arange(len(steps)) < barred_from[steps["row"]]]
+    kept: NDArray[np.void] = steps[np.arange(len(steps)) < barred_from[steps["row"]]]
     barred[steps["row"][dear]] = True
     return kept
 
@@ -192,7 +192,10 @@ def _drop_too_dear(steps: NDArray[np.void], barred: NDArray[np.bool_], left_usd:
 def _climb_blocks(
     window: Sequence[NDArray[np.void]], blocks: Sequence[Block], barred: Sequence[NDArray[np.bool_]], left_usd: float
 ) -> tuple[NDArray[np.void], float]:
-    """Return the steps of a window that are bought, of type `PICK`, and their summed cost. The rows of the others are barred."""
+    """Return the steps of a window that are bought, of type `PICK`, and their summed cost.
+
+    The rows of the others are barred.
+    """
     steps = np.concatenate(window)
     place = np.repeat(np.arange(len(blocks)), [len(part) for part in window])
     order = np.lexsort((steps["row"], place, steps["depth"], -steps["slope"]))

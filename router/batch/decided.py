@@ -252,4 +252,4 @@ class PromptDecider:
 
 def _to_list(values: NDArray[np.float64]) -> list[float | None]:
     """Return the values, with None for NaN."""
-    return [None if value != value else value for value in values.tolist()]
+    return [None if math.isnan(value) else value for value in values.tolist()]

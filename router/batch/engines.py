@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import threading
@@ -99,7 +100,8 @@ class RayEngine:
         self._job, self._workers = job, workers
         self._starts = not ray.is_initialized()
         if self._starts:
-            ray.init(address=address, log_to_driver=False, include_dashboard=False)
+            ray.init(address=address, log_to_driver=False, logging_level="warning")
+        logging.getLogger("ray.data").setLevel(logging.WARNING)
         ray.data.DataContext.get_current().enable_progress_bars = False
 
     def run(self, step: Step, blocks: Sequence[Block]) -> Iterator[Block]:
@@ -124,9 +126,11 @@ class RayEngine:
         by_number = {block.number: block for block in blocks}
         try:
             for row in done.iter_rows():
+                if row["error"]:
+                    raise RouterError(row["error"])
                 yield by_number[int(row["number"])]
-        except ray.exceptions.RayTaskError as error:
-            raise _find_cause(error) from error
+        except ray.exceptions.RayError as error:
+            raise RouterError(f"a worker failed with {type(error).__name__}; {_RESUME}") from error
 
     def __enter__(self) -> RayEngine:
         return self
@@ -150,11 +154,14 @@ class RayWorker:
         self._worker, self._step = Worker(job), step
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Do the step for the blocks of a batch. Return their numbers."""
-        names = list(batch)
-        for values in zip(*(batch[name].tolist() for name in names), strict=True):
-            getattr(self._worker, self._step)(Block(**dict(zip(names, values, strict=True))))
-        return {"number": batch["number"]}
+        """Do the step for the one block of a batch. Return its number, and what is wrong with it."""
+        error = ""
+        try:
+            getattr(self._worker, self._step)(Block(**{name: values.tolist()[0] for name, values in batch.items()}))
+        except RouterError as raised:
+            # Ray keeps only the text of an exception, with the whole stack around it.
+            error = str(raised)
+        return {"number": batch["number"], "error": [error]}
 
 
 # The worker of this process. It is made once per process, because it takes seconds.
@@ -176,14 +183,3 @@ def _follow(sentinel: int) -> None:
 
 def _do(step: Step, block: Block) -> None:
     getattr(_own[0], step)(block)
-
-
-def _find_cause(error: BaseException) -> RouterError:
-    """Return the error of the worker that Ray wrapped."""
-    cause: BaseException | None = error
-    while cause is not None:
-        inner = getattr(cause, "cause", None)
-        if isinstance(inner, RouterError):
-            return inner
-        cause = inner if isinstance(inner, BaseException) else cause.__cause__
-    return RouterError(f"a worker failed with {type(error).__name__}; {_RESUME}")

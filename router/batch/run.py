@@ -164,5 +164,3 @@ def _read_config(config: Path) -> tuple[Path, str]:
 def _make_plain(options: dict[str, Any]) -> dict[str, Any]:
     """Return options as JSON has them, so that those of a resumed batch can be compared."""
     return {name: sorted(value) if name in ("allowed", "needs") else value for name, value in options.items()}
-
-

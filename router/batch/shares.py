@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from router.batch.scores import Scores
 
 # A step up the hull of one prompt. `row` is its row in the block, and `depth` counts the steps before it on the hull.
-STEP = np.dtype(
-    [("slope", "f8"), ("cost_usd", "f8"), ("quality", "f8"), ("row", "i4"), ("depth", "i4"), ("model", "i4")]
-)
+STEP = np.dtype([("slope", "f8"), ("cost_usd", "f8"), ("quality", "f8"), ("row", "i4"), ("depth", "i4"), ("model", "i4")])
 # A model that a row gets, whatever the rules say.
 PICK = np.dtype([("block", "i8"), ("row", "i4"), ("model", "i4")])
 
@@ -77,7 +75,7 @@ class Share:
         """
         first, last = (int(np.searchsorted(-steps["slope"], -self.slope, side=side)) for side in ("left", "right"))
         tied, place = steps[first:last], (self.depth, self.block, self.row)
-        return first + sum((depth, block, row) < place for depth, row in zip(tied["depth"].tolist(), tied["row"].tolist()))
+        return first + sum((depth, block, row) < place for depth, row in zip(tied["depth"].tolist(), tied["row"].tolist(), strict=True))
 
     def choose(self, block: Block, scores: Scores, out: OutFolder) -> NDArray[np.int64]:
         """Return the model of each row of a block, shape (n,). −1 if no model may be chosen."""
@@ -95,7 +93,7 @@ class Share:
     def write(self, out: OutFolder) -> None:
         """Write it for the workers."""
         place = np.array([self.depth, self.block, self.row, self.is_final], np.int64)
-        arrays = {"slope": np.array(self.slope), "place": place, "extras": self.extras, "core": self.core}
+        arrays: dict[str, Any] = {"slope": np.array(self.slope), "place": place, "extras": self.extras, "core": self.core}
         write_file(out.memory / "share.npz", lambda stream: np.savez(stream, **arrays))
 
     @classmethod
@@ -138,7 +136,7 @@ def find_block_steps(scores: Scores) -> tuple[BlockSums, NDArray[np.void]]:
     return BlockSums(prompts=len(rows), least_usd=least_usd, least_step_usd=least_step_usd), found
 
 
-def describe_core(scores: Scores, choices: NDArray[np.int64], slope: float) -> dict[str, NDArray[Any]]:
+def describe_core(scores: Scores, choices: NDArray[np.int64], slope: float) -> dict[str, Any]:
     """Return the core of one block as arrays, and the summed cost of all its choices.
 
     Args:

@@ -40,9 +40,7 @@ def search_core(
     core_usd = float(cost_usd[core, choices[core]].sum())
     others_usd = float(cost_usd[np.arange(len(choices)), choices].sum()) - core_usd
     improved = choices.copy()
-    improved[core] = improve_core(
-        quality[core], cost_usd[core], choices[core], slope=slope, room_usd=room_usd - others_usd
-    )
+    improved[core] = improve_core(quality[core], cost_usd[core], choices[core], slope=slope, room_usd=room_usd - others_usd)
     return improved
 
 

@@ -67,7 +67,7 @@ def find_cheapest(quality: NDArray[np.float64], cost_usd: NDArray[np.float64]) -
         cost_usd: As in `find_steps`.
     """
     cheapest = cost_usd == cost_usd.min(axis=1, keepdims=True)
-    return np.where(cheapest, quality, -math.inf).argmax(axis=1)
+    return np.asarray(np.where(cheapest, quality, -math.inf).argmax(axis=1))
 
 
 def climb(steps: Steps, left_usd: float) -> NDArray[np.bool_]:

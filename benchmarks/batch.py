@@ -105,7 +105,9 @@ def measure_speed(given: argparse.Namespace, folder: Path) -> None:
     """Print the rows per second of each engine and number of workers."""
     path = folder / f"in.{given.format}"
     write_input(path, given.n, given.seed)
-    print(f"{given.n} rows, {given.format}, tier {given.tier}, blocks of {given.block_rows} rows, {os.cpu_count()} processors")
+    print(
+        f"{given.n} rows, {given.format}, tier {given.tier}, blocks of {given.block_rows} rows, {os.cpu_count()} processors"
+    )
     for engine in given.engines.split(","):
         for workers in map(int, given.workers.split(",")):
             out = folder / f"{engine}-{workers}"
@@ -131,7 +133,10 @@ def measure_speed(given: argparse.Namespace, folder: Path) -> None:
                 seconds = time.perf_counter() - first
             if engine == "ray":
                 ray.shutdown()
-            print(f"  {engine:5} {workers} workers {rows / seconds:8.0f} rows/s, after {first - begin:.1f} s of start", flush=True)
+            print(
+                f"  {engine:5} {workers} workers {rows / seconds:8.0f} rows/s, after {first - begin:.1f} s of start",
+                flush=True,
+            )
 
 
 def run_killed(given: argparse.Namespace, folder: Path) -> None:
@@ -142,14 +147,19 @@ def run_killed(given: argparse.Namespace, folder: Path) -> None:
     command = [sys.executable, "-c", "from router.cli import main; main()", "batch", "--in", path, "--out", out]
     command += ["--block-rows", str(given.block_rows), "--workers", str(given.workers), "--engine", given.engine]
     command += ["--tier", given.tier] + (["--budget-usd", str(given.budget_usd)] if given.budget_usd else [])
-    print(f"{given.n} rows, {given.format}, {blocks} blocks, engine {given.engine}, {given.workers} workers, tier {given.tier}")
+    print(
+        f"{given.n} rows, {given.format}, {blocks} blocks, engine {given.engine}, {given.workers} workers, tier {given.tier}"
+    )
     begin = time.perf_counter()
-    for third in (1, 2, 3):
+    for third, is_last in ((1, False), (2, False), (3, True)):
         running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        peak_mb = watch(running, out, blocks * third // 3 if third < 3 else None, given.budget_usd)
+        peak_mb = watch(running, out, None if is_last else blocks * third // 3, given.budget_usd)
         printed = running.communicate()[0]
-        state = f"killed, {len(list(out.glob('part-*')))} parts" if third < 3 else "complete"
-        print(f"  third {third}: {state}, exit code {running.returncode}, peak memory of the driver {peak_mb:.0f} MB", flush=True)
+        state = f"killed, {len(list(out.glob('part-*')))} parts" if not is_last else "complete"
+        print(
+            f"  third {third}: {state}, exit code {running.returncode}, peak memory of the driver {peak_mb:.0f} MB",
+            flush=True,
+        )
     print(printed)
     print(f"  {time.perf_counter() - begin:.0f} s in total")
     odd = count_ids(out)

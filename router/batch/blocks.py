@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from glob import glob, has_magic
+from glob import glob
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -76,7 +76,8 @@ def find_files(pattern: str) -> list[Path]:
     if path.is_dir():
         found = [file for file in sorted(path.iterdir()) if file.is_file() and file.name[0] not in "._"]
     else:
-        found = [Path(file) for file in sorted(glob(pattern, recursive=True))] if has_magic(pattern) else []
+        # Path.glob takes no absolute pattern.
+        found = [Path(file) for file in sorted(glob(pattern, recursive=True))]  # noqa: PTH207
     if not found:
         raise InputError(f"{pattern} must be a file, a folder with files or a pattern such as 'in/*.csv', found no file")
     return [file.resolve() for file in found]

@@ -100,7 +100,7 @@ class RayEngine:
         self._job, self._workers = job, workers
         self._starts = not ray.is_initialized()
         if self._starts:
-            ray.init(address=address, log_to_driver=False, logging_level="warning")
+            ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
         logging.getLogger("ray.data").setLevel(logging.WARNING)
         ray.data.DataContext.get_current().enable_progress_bars = False
 

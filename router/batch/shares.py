@@ -75,7 +75,9 @@ class Share:
         """
         first, last = (int(np.searchsorted(-steps["slope"], -self.slope, side=side)) for side in ("left", "right"))
         tied, place = steps[first:last], (self.depth, self.block, self.row)
-        return first + sum((depth, block, row) < place for depth, row in zip(tied["depth"].tolist(), tied["row"].tolist(), strict=True))
+        return first + sum(
+            (depth, block, row) < place for depth, row in zip(tied["depth"].tolist(), tied["row"].tolist(), strict=True)
+        )
 
     def choose(self, block: Block, scores: Scores, out: OutFolder) -> NDArray[np.int64]:
         """Return the model of each row of a block, shape (n,). −1 if no model may be chosen."""

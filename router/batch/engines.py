@@ -23,6 +23,8 @@ from router.errors import InputError, RouterError
 Step = Literal["decide", "score", "find_core", "spend"]
 # Blocks that wait for each process, so that none is idle.
 _WAITING = 2
+# Tasks of Ray for one step. The driver keeps a record of each.
+_MOST_TASKS = 2000
 _RESUME = "run the same command again, and it goes on with the blocks that are left"
 
 
@@ -116,7 +118,8 @@ class RayEngine:
         if not blocks:
             return
         size = min(self._workers, len(blocks))
-        dataset = ray.data.from_items([asdict(block) for block in blocks], override_num_blocks=len(blocks))
+        tasks = min(len(blocks), _MOST_TASKS)
+        dataset = ray.data.from_items([asdict(block) for block in blocks], override_num_blocks=tasks)
         done = dataset.map_batches(
             RayWorker,
             fn_constructor_args=(self._job, step),

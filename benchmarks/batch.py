@@ -98,7 +98,13 @@ def read_ids(part: Path) -> list[int]:
 
 def find_processors(workers: int) -> dict[str, Any]:
     """Return the options of a Ray cluster on this machine that has room for these workers."""
-    return {"num_cpus": workers, "object_store_memory": 200 << 20, "include_dashboard": False, "logging_level": "error"}
+    return {
+        "address": "local",
+        "num_cpus": workers,
+        "object_store_memory": 200 << 20,
+        "include_dashboard": False,
+        "logging_level": "error",
+    }
 
 
 def measure_speed(given: argparse.Namespace, folder: Path) -> None:

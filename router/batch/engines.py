@@ -87,7 +87,7 @@ class RayEngine:
     Args:
         job: The batch.
         workers: Number of actors.
-        address: Address of a running cluster, or `auto`. None: Ray is started on this machine, if it does not run here yet.
+        address: Address of a running cluster, or `auto`. None: that of this process, or else a new one on this machine.
 
     Raises:
         InputError: If Ray is not installed.
@@ -102,7 +102,9 @@ class RayEngine:
         self._job, self._workers = job, workers
         self._starts = not ray.is_initialized()
         if self._starts:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+            # Without an address, Ray would join any cluster that it finds on this machine.
+            where = {"address": "local", "num_cpus": workers} if address is None else {"address": address}
+            ray.init(**where, log_to_driver=False, logging_level=logging.WARNING)
         logging.getLogger("ray.data").setLevel(logging.WARNING)
         ray.data.DataContext.get_current().enable_progress_bars = False
 

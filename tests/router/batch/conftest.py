@@ -87,6 +87,7 @@ def cluster() -> Iterator[None]:
     # The actors import the package of this checkout.
     environment = {"PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])}
     ray.init(
+        address="local",
         num_cpus=2,
         object_store_memory=200 << 20,
         include_dashboard=False,

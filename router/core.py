@@ -61,6 +61,7 @@ class Router:
         defaults: The defaults as one value.
         fleet: The live state of the models. `router.fleet.live.begin(endpoint)` reports calls made without `complete`.
         learner: What feedback taught. None without `learn`.
+        decider: Makes the decisions. `router.batch` asks it what it needs for many prompts at once.
         caller: Plans the calls. A server drives the plans itself.
 
     Raises:
@@ -97,7 +98,7 @@ class Router:
         self._parameters = parameters
         self.fleet = Fleet(self.profiles, serving or Serving(), clock=clock)
         self.learner = Learner(self.profiles) if learn else None
-        self._decider = Decider(
+        self.decider = Decider(
             self.profiles,
             make_predictor(self.profiles, classifier, rules, cache_size=cache_size),
             parameters=parameters,
@@ -105,10 +106,10 @@ class Router:
             fleet=self.fleet,
             problems=problems,
         )
-        self._decider.check(self.defaults)
-        self.caller = Caller(self._decider, self.fleet, self.learner)
+        self.decider.check(self.defaults)
+        self.caller = Caller(self.decider, self.fleet, self.learner)
         if self.fleet.state is not None and self.learner is not None:
-            learner, decider = self.learner, self._decider
+            learner, decider = self.learner, self.decider
             self.fleet.state.share_learning(learner, lambda: decider.update_profiles(learner.profiles()))
 
     @property
@@ -241,7 +242,7 @@ class Router:
                 f"route_many needs a list of prompts, got {type(prompts).__name__}; write [prompt] for one, or take the "
                 "column of a table"
             )
-        decisions = self._decider.decide([parse_prompt(prompt) for prompt in prompts], self._merge(options))
+        decisions = self.decider.decide([parse_prompt(prompt) for prompt in prompts], self._merge(options))
         return Batch.of(decisions) if budget_usd is None else spend(decisions, budget_usd)
 
     def predict(self, prompt: Prompt, *, tools: object = None, tier: TierChoice | None = None) -> TaskPrediction:
@@ -258,7 +259,7 @@ class Router:
         >>> Router.load().predict("write a haiku about rain").task
         'writing'
         """
-        return self._decider.predict(parse_prompt(prompt, tools=name_tools(tools)), self._merge({"tier": tier}))
+        return self.decider.predict(parse_prompt(prompt, tools=name_tools(tools)), self._merge({"tier": tier}))
 
     @overload
     def complete(
@@ -356,7 +357,7 @@ class Router:
         if not hasattr(decision, "prediction"):
             raise InputError(f"feedback needs a completion or a decision of the router, got {type(answered).__name__}")
         self.learner.add_score(model or answered.model, decision.prediction.probabilities, score)
-        self._decider.update_profiles(self.learner.profiles())
+        self.decider.update_profiles(self.learner.profiles())
 
     def close(self) -> None:
         """Close the connections of `complete`. Calls under way fail. `with Router…` does that at its end."""
@@ -384,7 +385,7 @@ class Router:
 
     def __repr__(self) -> str:
         given = "".join(f", {name}={value!r}" for name, value in self.defaults.given().items())
-        return f"<Router: {len(self.profiles)} models, strategy={self._decider.strategy.name!r}{given}>"
+        return f"<Router: {len(self.profiles)} models, strategy={self.decider.strategy.name!r}{given}>"
 
     def _repr_html_(self) -> str:
         return make_model_table(repr(self), self.profiles)

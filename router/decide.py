@@ -35,6 +35,7 @@ from router.types import (
     RoutingContext,
     Strategy,
     TaskPrediction,
+    TierChoice,
     WireProtocol,
 )
 
@@ -89,6 +90,10 @@ class Decider:
         strategy: Ranks the candidates.
         fleet: The live state of the models.
         problems: Sentences that go into the reasons of every decision.
+
+    Attributes:
+        strategy: The strategy with its name.
+        predictor: Classifies the prompts.
     """
 
     def __init__(
@@ -102,7 +107,7 @@ class Decider:
         problems: Sequence[str],
     ) -> None:
         self.strategy = NamedStrategy.of(strategy)
-        self._predictor, self._tasks = predictor, predictor.predictor.labels
+        self.predictor, self._tasks = predictor, predictor.predictor.labels
         self._parameters, self._fleet, self._problems = parameters, fleet, tuple(problems)
         if fleet.state is not None:
             for sticky in find_sticky(self.strategy.rank):
@@ -129,7 +134,7 @@ class Decider:
     def predict(self, prompt: ParsedPrompt, options: RouteOptions) -> TaskPrediction:
         """Return the task of a prompt."""
         tier = options.tier or "auto"
-        return self._predictor.classify(prompt.turns, tier=tier, is_agent=prompt.is_agent).prediction
+        return self.predictor.classify(prompt.turns, tier=tier, is_agent=prompt.is_agent).prediction
 
     def list_capabilities(self) -> frozenset[str]:
         """Return the capabilities that any model has."""
@@ -161,18 +166,54 @@ class Decider:
             InputError: If an option names something unknown, or the strategy returns no ranking.
             NoCandidateError: If every model is excluded for a prompt.
         """
-        preference = options.find_preference(self._parameters.presets, self._parameters.risk)
-        models, _ = self._models
+        preference, (models, _) = self.find_preference(options), self._models
         silent = {} if protocol is None else self._fleet.find_silent(protocol, endpoints)
-        # The models that no prompt can get.
-        excluded = self._fleet.unserved | silent | _exclude_not_allowed(models, options.allowed)
-        excluded |= _exclude_variants(models, request)
-        tier = options.tier or "auto"
-        if tier == "auto" and len(models) - len(excluded) == 1:
-            tier = "first"  # the task changes nothing
-        classified = self._predictor.classify_many(prompts, tier=tier)
+        excluded = self.exclude_always(options) | silent | _exclude_variants(models, request)
+        classified = self.predictor.classify_many(prompts, tier=self.find_tier(options, excluded))
         pairs = zip(prompts, classified, strict=True)
         return [self._decide(prompt, found, options, preference, excluded, owner) for prompt, found in pairs]
+
+    def find_preference(self, options: RouteOptions) -> Preference:
+        """Return how these options weigh quality against cost and time."""
+        return options.find_preference(self._parameters.presets, self._parameters.risk)
+
+    def exclude_always(self, options: RouteOptions) -> dict[str, str]:
+        """Return the models that no prompt can get with these options, each with the reason."""
+        models, _ = self._models
+        return dict(self._fleet.unserved) | _exclude_not_allowed(models, options.allowed)
+
+    def find_tier(self, options: RouteOptions, excluded: Collection[str]) -> TierChoice:
+        """Return the tier that reads the prompts, if these models are excluded for all of them."""
+        tier, (models, _) = options.tier or "auto", self._models
+        # With one model left, the task changes nothing.
+        return "first" if tier == "auto" and len(models) - len(excluded) == 1 else tier
+
+    def narrow(self, prediction: TaskPrediction, options: RouteOptions) -> TaskPrediction:
+        """Return the prediction within the focus of the options, if they have one."""
+        return prediction if options.focus is None else narrow(prediction, find_focus(options.focus, self._tasks))
+
+    def exclude_unable(self, needs: frozenset[str], tokens: int, never: Collection[str]) -> dict[str, str]:
+        """Return the models that cannot serve a prompt, each with the reason.
+
+        Args:
+            needs: Capabilities that the prompt needs.
+            tokens: Size of the prompt.
+            never: Models that are excluded already. They are left out.
+        """
+        models, _ = self._models
+        windows = self._fleet.context_limits()
+        # An endpoint knows its own window better than the model's profile does.
+        rest = {
+            name: replace(profile, context_window=windows[name]) if name in windows else profile
+            for name, profile in models.items()
+            if name not in never
+        }
+        return find_unable(rest, needs=needs, tokens=tokens + int(DEFAULT_OUTPUT_TOKENS))
+
+    @property
+    def table(self) -> ProfileTable:
+        """The profiles as arrays."""
+        return self._models[1]
 
     def _decide(
         self,
@@ -185,8 +226,7 @@ class Decider:
     ) -> RoutingDecision:
         reasons = self._describe_classification(classification)
         if options.focus is not None:
-            prediction = narrow(classification.prediction, find_focus(options.focus, self._tasks))
-            classification = replace(classification, prediction=prediction)
+            classification = replace(classification, prediction=self.narrow(classification.prediction, options))
             reasons.append(describe_focus(options.focus))
         scores, excluded = self._score(prompt, classification, options, preference, excluded)
         key = options.key or prompt.session.id
@@ -216,7 +256,7 @@ class Decider:
 
     def _describe_classification(self, classification: Classification) -> list[str]:
         """Return what a caller should know about how the task was found."""
-        has_classifier = self._predictor.predictor.classifier is not None
+        has_classifier = self.predictor.predictor.classifier is not None
         reasons = describe_classification(classification, has_classifier=has_classifier)
         if classification.prediction.source != "classifier":
             _log.info("%s", reasons[-1])
@@ -232,16 +272,8 @@ class Decider:
     ) -> tuple[dict[str, ModelScore], dict[str, str]]:
         """Return the scores of the candidates, and the other models with the reason why each is excluded."""
         models, table = self._models
-        excluded = dict(never)
-        windows = self._fleet.context_limits()
-        # An endpoint knows its own window better than the model's profile does.
-        rest = {
-            name: replace(profile, context_window=windows[name]) if name in windows else profile
-            for name, profile in models.items()
-            if name not in excluded
-        }
         needs = frozenset(options.needs) | prompt.needs
-        excluded |= find_unable(rest, needs=needs, tokens=prompt.tokens + int(DEFAULT_OUTPUT_TOKENS))
+        excluded = dict(never) | self.exclude_unable(needs, prompt.tokens, never)
         # Live latencies cost a look at every endpoint, so only a preference that weighs time asks for them.
         weighs_time = preference.seconds_per_point != math.inf
         scores = table.score(

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import click
 
+from router.cli.batch import batch
 from router.cli.config import config
 from router.cli.folder import check, models
 from router.cli.log import log
@@ -23,7 +24,7 @@ def app() -> None:
     """Choose the language model that should handle a prompt."""
 
 
-for command in (route, models, check, config, serve, log):
+for command in (route, batch, models, check, config, serve, log):
     app.add_command(command)
 
 

@@ -73,7 +73,7 @@ def allocate(quality: NDArray[np.float64], cost_usd: NDArray[np.float64], budget
     choices, steps = find_steps(quality, cost_usd)
     rows = np.arange(len(choices))
     least_quality, least_usd = float(quality[rows, choices].sum()), float(cost_usd[rows, choices].sum())
-    room_usd = _check_budget(budget_usd, least_usd) * (1 + ROUNDING)
+    room_usd = check_budget(budget_usd, least_usd) * (1 + ROUNDING)
     taken = climb(steps, room_usd - least_usd)
     choices[steps.prompt[taken]] = steps.model[taken]  # numpy keeps the last of several steps of one prompt
     slope, bound = 0.0, least_quality + float(steps.quality[taken].sum())
@@ -108,7 +108,16 @@ def _mask(quality: NDArray[np.float64], cost_usd: NDArray[np.float64]) -> tuple[
     return np.where(usable, quality, -math.inf), np.where(usable, cost_usd, math.inf)
 
 
-def _check_budget(budget_usd: float, least_usd: float) -> float:
+def check_budget(budget_usd: float, least_usd: float) -> float:
+    """Return the budget.
+
+    Args:
+        budget_usd: The budget.
+        least_usd: Summed cost of the cheapest model of each prompt.
+
+    Raises:
+        InputError: If the budget is not a finite number of 0 or more, or below the least cost.
+    """
     if isinstance(budget_usd, bool) or not isinstance(budget_usd, (int, float)) or not 0 <= budget_usd < math.inf:
         raise InputError(f"budget_usd must be a finite number of 0 or more, got {budget_usd!r}")
     if least_usd > budget_usd * (1 + ROUNDING):

@@ -103,7 +103,8 @@ def spend(decisions: Sequence[RoutingDecision], budget_usd: float) -> Batch:
     """
     if not decisions:
         return Batch.of((), shadow_price_usd_per_point=math.inf)
-    models = list(dict.fromkeys(name for decision in decisions for name in decision.ranking))
+    # By name, so that a tie between two models does not depend on which prompt comes first.
+    models = sorted({name for decision in decisions for name in decision.ranking})
     quality, cost_usd = _tabulate([decision.scores for decision in decisions], models)
     allocation = allocate(quality, cost_usd, budget_usd)
     price = allocation.shadow_price_usd_per_point

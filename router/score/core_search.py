@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Prompts that are searched exactly, and partial choices that the search keeps at a time.
-_CORE, _BEAM = 24, 2000
+CORE, _BEAM = 24, 2000
 # A sum of qualities that is larger by no more than this is the same sum, rounded differently.
 _MIN_GAIN = 1e-9
 
@@ -36,25 +36,54 @@ def search_core(
         slope: Price of money: quality per USD.
         room_usd: Upper limit of the summed cost.
     """
-    value = quality - slope * cost_usd  # minus infinity, never NaN, for a masked model
-    best_two = np.sort(value, axis=1)[:, -2:]
-    loss = best_two[:, -1] - best_two[:, 0]  # the value that the second best model loses
-    # The clearest prompts first, so that the search drops bad partial choices early.
-    core = np.argsort(loss, kind="stable")[:_CORE][::-1]
+    core = find_core(quality, cost_usd, slope=slope)[0]
     core_usd = float(cost_usd[core, choices[core]].sum())
     others_usd = float(cost_usd[np.arange(len(choices)), choices].sum()) - core_usd
-    found = _search(
-        quality[core],
-        cost_usd[core],
-        slope=slope,
-        room_usd=room_usd - others_usd,
-        quality_so_far=float(quality[core, choices[core]].sum()),
-    )
-    if found is None:
-        return choices
     improved = choices.copy()
-    improved[core] = found
+    improved[core] = improve_core(quality[core], cost_usd[core], choices[core], slope=slope, room_usd=room_usd - others_usd)
     return improved
+
+
+def find_core(
+    quality: NDArray[np.float64], cost_usd: NDArray[np.float64], *, slope: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the core, and the value that the second best model of each of its prompts loses, both of shape (k,), k ≤ 24.
+
+    The clearest prompts come first, so that the search drops bad partial choices early. Of two equally clear prompts the
+    first is in the core rather.
+
+    Args:
+        quality: As in `search_core`.
+        cost_usd: As in `search_core`.
+        slope: Price of money: quality per USD.
+    """
+    value = quality - slope * cost_usd  # minus infinity, never NaN, for a masked model
+    best_two = np.sort(value, axis=1)[:, -2:]
+    loss = best_two[:, -1] - best_two[:, 0]
+    core = np.argsort(loss, kind="stable")[:CORE][::-1]
+    return core, loss[core]
+
+
+def improve_core(
+    quality: NDArray[np.float64],
+    cost_usd: NDArray[np.float64],
+    choices: NDArray[np.int64],
+    *,
+    slope: float,
+    room_usd: float,
+) -> NDArray[np.int64]:
+    """Return the choices of the core, shape (k,), improved if its share of the budget can be used better.
+
+    Args:
+        quality: Expected score of the core, shape (k, m), as in `search_core`.
+        cost_usd: Expected cost of the core, shape (k, m), as in `search_core`.
+        choices: Index of the model of each prompt of the core, shape (k,).
+        slope: Price of money: quality per USD.
+        room_usd: Upper limit of the summed cost of the core.
+    """
+    so_far = float(quality[np.arange(len(choices)), choices].sum())
+    found = _search(quality, cost_usd, slope=slope, room_usd=room_usd, quality_so_far=so_far)
+    return choices if found is None else found
 
 
 def _search(

@@ -36,15 +36,14 @@ class Steps:
 def find_steps(quality: NDArray[np.float64], cost_usd: NDArray[np.float64]) -> tuple[NDArray[np.int64], Steps]:
     """Return the cheapest model of each prompt, shape (n,), and the steps from there up its upper concave hull.
 
-    Of several cheapest models, the best is the start. The hull is found by gift wrapping: from any point, its next edge is
+    The hull is found by gift wrapping: from any point, its next edge is
     the steepest step, and of equally steep steps the longest.
 
     Args:
         quality: Expected score, shape (n, m). Minus infinity if a model may not take a prompt.
         cost_usd: Expected cost, shape (n, m). Infinite if a model may not take a prompt.
     """
-    cheapest = cost_usd == cost_usd.min(axis=1, keepdims=True)
-    start = np.where(cheapest, quality, -math.inf).argmax(axis=1)
+    start = find_cheapest(quality, cost_usd)
     rows, at, slope = np.arange(len(start)), start, np.full(len(start), math.inf)
     edges = []
     # One pass takes the next step of every prompt that still climbs.
@@ -58,6 +57,17 @@ def find_steps(quality: NDArray[np.float64], cost_usd: NDArray[np.float64]) -> t
         edges.append((rows[climbs], at[climbs], to[climbs], slope[climbs]))
         rows, at, slope = rows[climbs], to[climbs], slope[climbs]
     return start, _sort_steps(quality, cost_usd, *(np.concatenate(column) for column in zip(*edges, strict=True)))
+
+
+def find_cheapest(quality: NDArray[np.float64], cost_usd: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the cheapest model of each prompt, shape (n,). Of several cheapest models, it is the best.
+
+    Args:
+        quality: As in `find_steps`.
+        cost_usd: As in `find_steps`.
+    """
+    cheapest = cost_usd == cost_usd.min(axis=1, keepdims=True)
+    return np.asarray(np.where(cheapest, quality, -math.inf).argmax(axis=1))
 
 
 def climb(steps: Steps, left_usd: float) -> NDArray[np.bool_]:

@@ -78,6 +78,7 @@ class ProfileTable:
     Attributes:
         names: Names of the models, in their order.
         tasks: All tasks, in the order of every array.
+        latency_s: Expected seconds to a whole answer by model, shape (models,). NaN if unknown.
     """
 
     def __init__(self, profiles: Sequence[ModelProfile], tasks: Sequence[str], *, heads: PromptHeads | None = None) -> None:
@@ -91,7 +92,7 @@ class ProfileTable:
         self._input_usd = to_array([profile.input_usd_per_mtok for profile in profiles]) / 1e6
         self._output_usd = to_array([profile.output_usd_per_mtok for profile in profiles]) / 1e6
         self._measured_usd = tabulate_measured_usd(profiles, self.tasks)
-        self._latency_s = to_array([profile.latency_s for profile in profiles])
+        self.latency_s = to_array([profile.latency_s for profile in profiles])
         self._set_heads(heads)
 
     def score(
@@ -126,7 +127,7 @@ class ProfileTable:
         stderr = np.sqrt(self._variance @ p**2) * spread
         quality, stderr, shift = expected.quality[rows], stderr[rows], expected.shift[rows]
         cost, cost_assumed = _fill(expected.cost_usd[rows])
-        known = self._latency_s[rows]
+        known = self.latency_s[rows]
         if latency_s:
             known = np.array([latency_s.get(name, given) for name, given in zip(candidates, known.tolist(), strict=True)])
         latency, latency_assumed = _fill(known)
@@ -188,6 +189,26 @@ class ProfileTable:
             shift=counted + np.zeros_like(by_task),
         )
 
+    @property
+    def has_heads(self) -> bool:
+        """Whether the text of a prompt shifts quality and cost."""
+        return self._heads is not None
+
+    def find_shifts(
+        self, features: Features | None, trust: float
+    ) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]] | None:
+        """Return by how much a prompt's text shifts quality and cost, as `expect` takes it, both of shape (models,).
+
+        None if there are no heads or no features.
+
+        Args:
+            features: Features of the prompt.
+            trust: Share of the prediction that comes from the prompt itself, in [0, 1].
+        """
+        if self._heads is None or features is None:
+            return None
+        return trust * self._heads.quality.apply(features), trust * self._heads.cost.apply(features)
+
     def with_heads(self, heads: PromptHeads) -> ProfileTable:
         """Return a copy of the table with other heads."""
         # A shallow copy is enough: the arrays are never changed, and only the heads differ.
@@ -199,10 +220,10 @@ class ProfileTable:
         self, p: NDArray[np.float64], *, tokens: int, features: Features | None, trust: float
     ) -> tuple[Expectation, NDArray[np.float64]]:
         """Return the expectation for one prompt, and the factor by which its shift changes each standard error."""
-        if self._heads is None or features is None:
+        shifts = self.find_shifts(features, trust)
+        if shifts is None:
             return self.expect(p, tokens=tokens), np.ones(1)
-        shift, log_ratio = self._heads.quality.apply(features), self._heads.cost.apply(features)
-        expected = self.expect(p, tokens=tokens, shift=trust * shift, log_ratio=trust * log_ratio)
+        expected = self.expect(p, tokens=tokens, shift=shifts[0], log_ratio=shifts[1])
         return expected, _slope(expected.quality) / _slope(expected.quality_by_task)
 
     def _price(self, p: NDArray[np.float64], tokens: int | NDArray[np.int64]) -> NDArray[np.float64]:

@@ -19,6 +19,9 @@ TRAINING_ONLY = {
     "training",
 }
 
+# What only a batch needs.
+BATCH_ONLY = {"pyarrow", "ray", "tqdm"}
+
 
 def loaded(code: str) -> set[str]:
     """Return the packages a fresh process has imported after some code."""
@@ -29,7 +32,7 @@ def loaded(code: str) -> set[str]:
 
 def test_loading_and_routing_import_nothing_of_the_pipeline(model_folder: Path) -> None:
     packages = loaded(f"from router import Router; Router.load({str(model_folder)!r}).route('prove it', tier='full')")
-    assert packages & TRAINING_ONLY == set()
+    assert packages & (TRAINING_ONLY | BATCH_ONLY) == set()
     assert {"onnxruntime", "tokenizers", "router"} <= packages
 
 
@@ -55,3 +58,7 @@ def test_every_public_name_is_found_and_no_other() -> None:
     assert set(router.__all__) <= set(dir(router))
     with pytest.raises(AttributeError, match="No router attribute rout"):
         router.rout  # noqa: B018
+
+
+def test_the_command_line_imports_what_only_a_batch_needs_when_a_batch_runs() -> None:
+    assert loaded("import router.cli, router.batch") & (TRAINING_ONLY | BATCH_ONLY) == set()

@@ -1,0 +1,190 @@
+"""A step of a batch and its blocks come in, the blocks that are done go out: on one machine, or on a Ray cluster."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict
+from itertools import islice
+from multiprocessing.connection import wait as wait_for
+from typing import Any, Literal, Protocol
+
+from router.batch.blocks import Block
+from router.batch.job import Job
+from router.batch.worker import Worker
+from router.errors import InputError, RouterError
+
+# The methods of a worker.
+Step = Literal["decide", "score", "find_core", "spend"]
+# Blocks that wait for each process, so that none is idle.
+_WAITING = 2
+# Tasks of Ray for one step. The driver keeps a record of each.
+_MOST_TASKS = 2000
+_RESUME = "run the same command again, and it goes on with the blocks that are left"
+
+
+class Engine(Protocol):
+    """Does blocks in parallel."""
+
+    def run(self, step: Step, blocks: Sequence[Block]) -> Iterator[Block]:
+        """Do a step for blocks, and return each one when it is done, in any order."""
+        ...
+
+
+class LocalEngine:
+    """Processes of this machine, each with a router.
+
+    Args:
+        job: The batch.
+        workers: Number of processes.
+    """
+
+    def __init__(self, job: Job, workers: int) -> None:
+        self._workers = workers
+        # Not forked, because ONNX Runtime and the tokenizers have threads.
+        context = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(job,))
+
+    def run(self, step: Step, blocks: Sequence[Block]) -> Iterator[Block]:
+        """Do a step for blocks. Only few blocks are handed out at a time.
+
+        Raises:
+            RouterError: As the worker, or if a process died.
+        """
+        left = iter(blocks)
+        running: dict[Future[None], Block] = {}
+        try:
+            while True:
+                for block in islice(left, self._workers * _WAITING - len(running)):
+                    running[self._pool.submit(_do, step, block)] = block
+                if not running:
+                    return
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    block = running.pop(future)
+                    future.result()
+                    yield block
+        except BrokenProcessPool as error:
+            raise RouterError(f"a process of the batch died, perhaps for lack of memory; {_RESUME}") from error
+
+    def __enter__(self) -> LocalEngine:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+
+class RayEngine:
+    """Actors of a Ray cluster, each with a router. Ray Data hands out the blocks, and hands them out again if one is lost.
+
+    All nodes must see the input, the model folder and the output folder under the same path.
+
+    Args:
+        job: The batch.
+        workers: Number of actors.
+        address: Address of a running cluster, or `auto`. None: that of this process, or else a new one on this machine.
+
+    Raises:
+        InputError: If Ray is not installed.
+    """
+
+    def __init__(self, job: Job, workers: int, address: str | None = None) -> None:
+        try:
+            import ray
+            import ray.data
+        except ImportError as error:
+            raise InputError("the engine ray needs Ray; pip install 'contextual-llm-router[ray]'") from error
+        self._job, self._workers = job, workers
+        self._starts = not ray.is_initialized()
+        if self._starts:
+            # Without an address, Ray would join any cluster that it finds on this machine.
+            where = {"address": "local", "num_cpus": workers} if address is None else {"address": address}
+            ray.init(**where, log_to_driver=False, logging_level=logging.WARNING)
+        logging.getLogger("ray.data").setLevel(logging.WARNING)
+        ray.data.DataContext.get_current().enable_progress_bars = False
+
+    def run(self, step: Step, blocks: Sequence[Block]) -> Iterator[Block]:
+        """Do a step for blocks.
+
+        Raises:
+            RouterError: As the worker.
+        """
+        import ray
+        from ray.data import ActorPoolStrategy
+
+        if not blocks:
+            return
+        size = min(self._workers, len(blocks))
+        tasks = min(len(blocks), _MOST_TASKS)
+        dataset = ray.data.from_items([asdict(block) for block in blocks], override_num_blocks=tasks)
+        done = dataset.map_batches(
+            RayWorker,
+            fn_constructor_args=(self._job, step),
+            compute=ActorPoolStrategy(size=size),
+            batch_size=1,
+        )
+        by_number = {block.number: block for block in blocks}
+        try:
+            for row in done.iter_rows():
+                if row["error"]:
+                    raise RouterError(row["error"])
+                yield by_number[int(row["number"])]
+        except ray.exceptions.RayError as error:
+            raise RouterError(f"a worker failed with {type(error).__name__}; {_RESUME}") from error
+
+    def __enter__(self) -> RayEngine:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._starts:
+            import ray
+
+            ray.shutdown()
+
+
+class RayWorker:
+    """An actor with a worker.
+
+    Args:
+        job: The batch.
+        step: The step that it does.
+    """
+
+    def __init__(self, job: Job, step: Step) -> None:
+        self._worker, self._step = Worker(job), step
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Do the step for the one block of a batch. Return its number, and what is wrong with it."""
+        error = ""
+        try:
+            getattr(self._worker, self._step)(Block(**{name: values.tolist()[0] for name, values in batch.items()}))
+        except RouterError as raised:
+            # Ray keeps only the text of an exception, with the whole stack around it.
+            error = str(raised)
+        return {"number": batch["number"], "error": [error]}
+
+
+# The worker of this process. It is made once per process, because it takes seconds.
+_own: list[Worker] = []
+
+
+def _begin(job: Job) -> None:
+    """Make the worker of this process. End the process with its parent, which may be killed without a word."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_follow, args=(parent.sentinel,), daemon=True).start()
+    _own[:] = [Worker(job)]
+
+
+def _follow(sentinel: int) -> None:
+    wait_for([sentinel])
+    os._exit(1)
+
+
+def _do(step: Step, block: Block) -> None:
+    getattr(_own[0], step)(block)

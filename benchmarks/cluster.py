@@ -147,7 +147,8 @@ def main() -> None:
         print(f"{'':22} the same bits as the first: {same}", flush=True)
     for part in PARTS:
         here, there = (
-            [softmax(fit.logits(designs[part].matrix)).argmax(axis=1) for fit in fits[part]] for fits in (local, first or local)
+            [softmax(fit.logits(designs[part].matrix)).argmax(axis=1) for fit in fits[part]]
+            for fits in (local, first or local)
         )
         share = np.mean([np.mean(a == b) for a, b in zip(here, there, strict=True)])
         print(f"{part}: {share:.2%} of the predictions are those of this machine")

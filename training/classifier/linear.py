@@ -132,9 +132,7 @@ def certain(label: int, columns: int, n_labels: int) -> Fit:
     return Fit(weights=np.zeros((columns, n_labels)), bias=bias)
 
 
-def widen(
-    coef: NDArray[np.float64], intercept: NDArray[np.float64], labels: NDArray[np.int64], n_labels: int
-) -> Fit:
+def widen(coef: NDArray[np.float64], intercept: NDArray[np.float64], labels: NDArray[np.int64], n_labels: int) -> Fit:
     """Return a fit of some labels as one of all labels. The others get zero weights and a very low intercept.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ _BLOCK_TEXTS = 32
 
 # One processor each, on as many machines as there are. Ray starts an actor that died again and repeats what it was doing.
 # A block that kills four actors would kill every other one too.
-_ACTOR = {"num_cpus": 1, "max_restarts": -1, "max_task_retries": 3, "scheduling_strategy": "SPREAD"}
+_ACTOR: Mapping[str, Any] = {"num_cpus": 1, "max_restarts": -1, "max_task_retries": 3, "scheduling_strategy": "SPREAD"}
 
 
 @contextmanager
@@ -47,11 +48,12 @@ def open_ray(address: str | None = None, *, workers: int | None = None) -> Itera
         # Ray would send statistics about its use to its makers.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
-            ray.init(address or "local", include_dashboard=None if address else False, log_to_driver=False)
+            dashboard = None if address else False
+            ray.init(address or "local", include_dashboard=dashboard, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError) as error:
             raise InputError(f"address must be that of a running Ray cluster, got {address!r}: {error}") from error
     try:
-        yield RayEngine(workers or int(ray.cluster_resources()["CPU"]))
+        yield RayEngine(workers or int(ray.cluster_resources()["CPU"]))  # type: ignore[no-untyped-call]  # Ray types only a part
     finally:
         if not connected:
             ray.shutdown()
@@ -74,7 +76,7 @@ class RayEngine:
         blocks = [texts[start : start + _BLOCK_TEXTS] for start in range(0, len(texts), _BLOCK_TEXTS)]
         # The encoder travels as the bytes of its files, because the machines need not share a disk.
         files = ray.put(encoder)
-        actor = ray.remote(**_ACTOR)(EncodingActor)
+        actor = ray.remote(EncodingActor).options(**_ACTOR)
         pool = ActorPool([actor.remote(files) for _ in range(min(self._workers, len(blocks)))])
         for vectors in pool.map(lambda actor, block: actor.encode.remote(block), blocks):
             yield from vectors
@@ -84,7 +86,7 @@ class RayEngine:
         blocks = -(-len(targets) // BLOCK_ROWS)
         shards = min(self._workers, blocks)
         cuts = [*(blocks * shard // shards * BLOCK_ROWS for shard in range(shards)), len(targets)]
-        actor = ray.remote(**_ACTOR)(Shard)
+        actor = ray.remote(Shard).options(**_ACTOR)
         spans = list(itertools.pairwise(cuts))
         rows = [ray.put({part: design.matrix[slice(*span)] for part, design in designs.items()}) for span in spans]
         actors = [actor.remote(kept, targets[slice(*span)], span[0]) for kept, span in zip(rows, spans, strict=True)]

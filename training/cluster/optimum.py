@@ -35,9 +35,7 @@ class Sums(Protocol):
         ...
 
 
-def fit_sums(
-    sums: Sums, number: int, job: FitJob, targets: NDArray[np.int64], n_labels: int, *, columns: int
-) -> list[Fit]:
+def fit_sums(sums: Sums, number: int, job: FitJob, targets: NDArray[np.int64], n_labels: int, *, columns: int) -> list[Fit]:
     """Fit one logistic regression for each C on rows that lie in shards. It is `fit_rows` for such rows.
 
     Args:

@@ -16,7 +16,6 @@ ray = pytest.importorskip("ray", reason="needs the extra 'ray'")
 
 from training.cluster.engine import RayEngine, open_ray  # noqa: E402 - after the check that Ray is here
 
-
 N = 2100
 
 

@@ -10,6 +10,7 @@ from training.classifier.fit import fit_classifier
 from training.classifier.linear import make_design
 from training.cluster.engine import RayEngine
 
+
 def test_a_cluster_gives_the_vectors_of_this_machine_in_the_same_order(engine: RayEngine, encoder, prompts) -> None:
     texts = prompts[0][:70]
     here = np.stack(list(LocalEngine().encode(texts, encoder)))
@@ -44,7 +45,10 @@ def test_fits_do_not_depend_on_the_number_of_shards_nor_on_an_actor_that_dies(
 ) -> None:
     designs = {"embedding": make_design(features, "embedding")}
     rows = np.flatnonzero(np.arange(len(targets)) % 5 > 0)
-    jobs = [FitJob(part="embedding", rows=rows, cs=(0.1,)), FitJob(part="embedding", rows=np.arange(len(targets)), cs=(0.1, 1.0))]
+    jobs = [
+        FitJob(part="embedding", rows=rows, cs=(0.1,)),
+        FitJob(part="embedding", rows=np.arange(len(targets)), cs=(0.1, 1.0)),
+    ]
     n_labels = int(targets.max()) + 1
     alone = [fit for path in RayEngine(1).load(designs, targets, n_labels)(jobs) for fit in path]
     paths = iter(engine.load(designs, targets, n_labels)(jobs))

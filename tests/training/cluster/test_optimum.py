@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -15,9 +17,7 @@ def cut(part: Part, matrix: object, targets: np.ndarray, *, shards: int) -> Sums
     """Return the sums of shards in this process, which are as even as blocks allow."""
     blocks = -(-len(targets) // BLOCK_ROWS)
     cuts = [*(blocks * shard // shards * BLOCK_ROWS for shard in range(shards)), len(targets)]
-    made = [
-        Shard({part: matrix[start:end]}, targets[start:end], start) for start, end in zip(cuts, cuts[1:], strict=False)
-    ]
+    made = [Shard({part: matrix[start:end]}, targets[start:end], start) for start, end in itertools.pairwise(cuts)]
 
     def sums(problem, point, direction=None):
         if direction is None:

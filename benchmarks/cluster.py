@@ -1,10 +1,10 @@
 """Labelled prompts in; time, parity and traffic of fits over a Ray cluster out, beside those of this machine.
 
-    python benchmarks/cluster.py [--n 6000] [--workers 1 2 4] [--nodes 3] [--seed 0]
+    python benchmarks/cluster.py [--n 4096] [--cs 1] [--workers 1 2 4] [--nodes 4] [--texts 200] [--seed 0]
 
-Each row fits both parts of the classifier on all prompts, once for each C. The prompts are those of `data/prompts.csv` and
-their vectors those of the shipped model folder. `--nodes` adds a run on several nodes, which have one processor each and
-share no memory, and a run that encodes `--texts` prompts there.
+Each row fits both parts of the classifier on all prompts, once for each of the first `--cs` strengths. The prompts are those
+of `data/prompts.csv`, and their vectors those of the shipped model folder. `--nodes` adds a run on several nodes, which have
+one processor each and share no memory, and a run that encodes `--texts` prompts there.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Traffic:
 
 
 def fit_all(
-    engine: Engine, designs: Mapping[Part, Design], targets: np.ndarray, n_labels: int
+    engine: Engine, designs: Mapping[Part, Design], targets: np.ndarray, n_labels: int, cs: int
 ) -> tuple[dict[Part, list[Fit]], dict[Part, float], dict[Part, Traffic]]:
     """Return the fits of each part, the seconds, and the traffic."""
     fit = engine.load(designs, targets, n_labels)
@@ -77,17 +77,19 @@ def fit_all(
     for part in PARTS:
         traffic[part], start = Traffic(), time.perf_counter()
         with traffic[part].counted():
-            (fits[part],) = fit([FitJob(part=part, rows=rows, cs=CS[part])])
+            (fits[part],) = fit([FitJob(part=part, rows=rows, cs=CS[part][:cs])])
         seconds[part] = time.perf_counter() - start
     return fits, seconds, traffic
 
 
-def find_optimum(design: Design, targets: np.ndarray) -> list[np.ndarray]:
+def find_optimum(design: Design, targets: np.ndarray, cs: int) -> list[np.ndarray]:
     """Return the probabilities of scikit-learn for each C, in double precision and up to a gradient of 1e-8."""
     exact = design.matrix.astype(np.float64)
     model = LogisticRegression(solver="newton-cg", tol=1e-8, max_iter=1000, warm_start=True)
     weights = weigh_rare(targets)
-    return [model.set_params(C=c).fit(exact, targets, sample_weight=weights).predict_proba(exact) for c in CS[design.part]]
+    return [
+        model.set_params(C=c).fit(exact, targets, sample_weight=weights).predict_proba(exact) for c in CS[design.part][:cs]
+    ]
 
 
 def differ(fits: list[Fit], design: Design, others: list[np.ndarray]) -> float:
@@ -100,10 +102,11 @@ def differ(fits: list[Fit], design: Design, others: list[np.ndarray]) -> float:
 def main() -> None:
     """Fit everywhere and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--n", type=int, default=6000)
+    parser.add_argument("--n", type=int, default=4096)
+    parser.add_argument("--cs", type=int, default=1)
     parser.add_argument("--workers", type=int, nargs="*", default=[1, 2, 4])
-    parser.add_argument("--nodes", type=int, default=3)
-    parser.add_argument("--texts", type=int, default=500)
+    parser.add_argument("--nodes", type=int, default=4)
+    parser.add_argument("--texts", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -117,11 +120,11 @@ def main() -> None:
     designs = {part: make_design(features, part) for part in PARTS}
     print(f"n = {len(rows)}, seed {given.seed}, {os.cpu_count()} processors")
     for part, design in designs.items():
-        print(f"{part}: {design.matrix.shape[1]} columns × {len(labels)} labels, C {CS[part]}")
-    optima = {part: find_optimum(design, targets) for part, design in designs.items()}
+        print(f"{part}: {design.matrix.shape[1]} columns × {len(labels)} labels, C {CS[part][: given.cs]}")
+    optima = {part: find_optimum(design, targets, given.cs) for part, design in designs.items()}
 
     def show(name: str, engine: Engine) -> dict[Part, list[Fit]]:
-        fits, seconds, traffic = fit_all(engine, designs, targets, len(labels))
+        fits, seconds, traffic = fit_all(engine, designs, targets, len(labels), given.cs)
         for part in PARTS:
             print(
                 f"{name:22} {part:9} {seconds[part]:7.1f} s  {traffic[part].rounds:5} steps  "

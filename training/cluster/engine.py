@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ from training.cluster.shard import BLOCK_ROWS, Problem, Shard
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+_CONNECT_S = 5.0
 
 # Texts that an actor encodes at once: half a second's work. They are lost if it dies, and another one encodes them again.
 _BLOCK_TEXTS = 32
@@ -41,22 +44,32 @@ def open_ray(address: str | None = None, *, workers: int | None = None) -> Itera
         workers: Number of processes. None: one for each processor of the cluster.
 
     Raises:
-        InputError: If no cluster answers at the address.
+        InputError: If nothing answers at the address.
     """
+    if address is not None:
+        _check_address(address)
     connected = ray.is_initialized()
     if not connected:
         # Ray would send statistics about its use to its makers.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        try:
-            dashboard = None if address else False
-            ray.init(address or "local", include_dashboard=dashboard, log_to_driver=False, logging_level=logging.ERROR)
-        except (ConnectionError, ValueError) as error:
-            raise InputError(f"address must be that of a running Ray cluster, got {address!r}: {error}") from error
+        dashboard = None if address else False
+        ray.init(address or "local", include_dashboard=dashboard, log_to_driver=False, logging_level=logging.ERROR)
     try:
         yield RayEngine(workers or int(ray.cluster_resources()["CPU"]))  # type: ignore[no-untyped-call]  # Ray types only a part
     finally:
         if not connected:
             ray.shutdown()
+
+
+def _check_address(address: str) -> None:
+    """Raise an error if nothing answers at an address. Ray itself would try for two minutes and then end the process."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"address must be HOST:PORT of a running Ray cluster, got {address!r} ({error}); `ray start --head` starts one"
+        ) from error
 
 
 class RayEngine:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Rows that are summed at once. A shard is made of whole blocks, so the blocks do not depend on the number of shards.
-BLOCK_ROWS = 2048
+BLOCK_ROWS = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from router import Router
 from router.classify.encoder import OnnxEncoder
@@ -78,7 +79,16 @@ def test_a_folder_that_a_cluster_trained_routes_like_one_of_this_machine(
     assert [there.route(text).model for text in texts] == [here.route(text).model for text in texts]
 
 
-def test_an_address_without_a_cluster_is_an_error(run_command, small_files, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--address", "127.0.0.1:1"), "add --engine ray"),
+        (("--address", "127.0.0.1:1", "--engine", "ray"), "must be HOST:PORT of a running Ray cluster, got '127.0.0.1:1'"),
+        (("--address", "somewhere", "--engine", "ray"), "must be HOST:PORT of a running Ray cluster, got 'somewhere'"),
+    ],
+)
+def test_an_address_without_a_cluster_is_an_error(run_command, small_files, tmp_path: Path, options, message) -> None:
     given = ("train", "--prompts", small_files[0], "--benchmark", small_files[1], "--out", tmp_path / "model")
-    code, _, errors = run_command(*given, "--address", "127.0.0.1:1")
-    assert (code, "add --engine ray" in errors) == (2, True)
+    code, _, errors = run_command(*given, *options)
+    assert code == 2
+    assert message in errors

@@ -11,6 +11,7 @@ import numpy as np
 
 from router.classify.encoder import OnnxEncoder
 from router.classify.keywords import default_rules
+from training.classifier.engine import Engine, LocalEngine
 from training.classifier.features import featurize, find_known, move_descriptions
 from training.classifier.first_tier import build_first_tier
 from training.classifier.fit import fit_classifier
@@ -57,6 +58,7 @@ def train(
     described: Path | None = None,
     seed: int = 0,
     jobs: int = -1,
+    engine: Engine | None = None,
     cache: Path | None = None,
     progress: Show | None = None,
 ) -> TrainingResult:
@@ -75,6 +77,7 @@ def train(
         described: File that describes the tasks, for tasks with few labels or none. Its tasks replace the 14 of `TASKS`.
         seed: Seed of every random choice.
         jobs: Number of processes for cross-validation. -1: one for each processor.
+        engine: Encodes the texts and fits the classifier. None: this machine does.
         cache: Folder that keeps embeddings. None: no cache.
         progress: Is told what runs now, and the share of the work that is done, in [0, 1]. None: nobody is.
 
@@ -85,7 +88,8 @@ def train(
     """
     check_replaceable(out)
     inputs = read_inputs(prompts, benchmark, own_tasks=own_tasks, described=described)
-    learn = partial(_train, inputs, out, known=read_vectors(encoder.parent), seed=seed, jobs=jobs, cache=cache)
+    known, engine = read_vectors(encoder.parent), engine or LocalEngine(jobs)
+    learn = partial(_train, inputs, out, known=known, seed=seed, jobs=jobs, engine=engine, cache=cache)
     if not knows_other_tasks(encoder, inputs.texts, inputs.tasks):
         return learn(encoder=encoder, progress=progress)
     with tempfile.TemporaryDirectory() as scratch:
@@ -102,6 +106,7 @@ def _train(
     known: KnownVectors | None,
     seed: int,
     jobs: int,
+    engine: Engine,
     cache: Path | None,
     progress: Show | None,
     notes: Sequence[str] = (),
@@ -115,7 +120,9 @@ def _train(
     to_encode = {_OUTLIERS: outliers, _PROMPTS: prompts, _SCORING: inputs.benchmark.results.prompts}
     unknown = {stage: int((~find_known(texts, runtime_encoder, known)[0]).sum()) for stage, texts in to_encode.items()}
     stages = Stages(_expect_work(inputs, unknown), progress)
-    compute_features = partial(featurize, encoder=runtime_encoder, cache=cache, known=known, progress=stages.watch_texts)
+    compute_features = partial(
+        featurize, encoder=runtime_encoder, encode=engine.encode, cache=cache, known=known, progress=stages.watch_texts
+    )
     stages.begin(_OUTLIERS)
     outlier_features = compute_features(outliers)
     stages.begin(_PROMPTS)
@@ -135,7 +142,7 @@ def _train(
         seen=seen,
         outliers=outlier_features,
         seed=seed,
-        jobs=jobs,
+        engine=engine,
         watch=stages.watch,
     )
     stages.begin(_FIRST_TIER)

@@ -15,11 +15,17 @@ from scipy import sparse
 
 from router.classify.encoder import OnnxEncoder
 from router.classify.features import BUCKETS, SURFACE, hashed_ngrams, surface_features
+from router.types import Encoder
 from training.classifier.known_vectors import KnownVectors, round_vectors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+
+# Turns texts into vectors, in the order of the texts.
+Encode = Callable[[Sequence[str], Encoder], Iterable["NDArray[np.float32]"]]
+# Turns a few texts into their vectors, at once.
+_EncodeFew = Callable[[Sequence[str]], Sequence["NDArray[np.float32]"]]
 
 # Fewer prompts than that do not show where the prompts of a domain lie.
 _FEWEST_PROMPTS = 20
@@ -82,7 +88,7 @@ def featurize(
     texts: Sequence[str],
     encoder: OnnxEncoder,
     *,
-    jobs: int = -1,
+    encode: Encode | None = None,
     cache: Path | None = None,
     known: KnownVectors | None = None,
     progress: Callable[[Sequence[str]], Iterable[str]] = iter,
@@ -95,13 +101,13 @@ def featurize(
     Args:
         texts: n texts. A text that occurs twice is encoded once.
         encoder: The encoder of the model folder.
-        jobs: Number of threads that encode. -1: one for each processor.
+        encode: Encodes texts. None: one thread for each processor does.
         cache: Folder that keeps embeddings by encoder and text. None: no cache.
         known: Embeddings of texts that need not be encoded. Those of another encoder are not used. None: none.
         progress: Wraps the texts to encode, to show how many are done.
     """
     return FeatureBlocks(
-        embedding=_embed_all(texts, encoder, jobs=jobs, cache=cache, known=known, progress=progress),
+        embedding=_embed_all(texts, encoder, encode or encode_in_threads, cache=cache, known=known, progress=progress),
         lexical=lexical_matrix(texts),
         surface=_surface_matrix(texts),
     )
@@ -122,34 +128,54 @@ def find_known(
     return known.find(texts)
 
 
+def encode_in_threads(texts: Sequence[str], encoder: Encoder, *, jobs: int = -1) -> Iterable[NDArray[np.float32]]:
+    """Return the vector of each text, in the order of the texts, as they get ready.
+
+    Args:
+        texts: The texts.
+        encoder: The encoder.
+        jobs: Number of threads. -1: one for each processor.
+    """
+    work = (delayed(encoder.encode)([text]) for text in texts)
+    # Threads are enough: ONNX Runtime releases the interpreter lock while it computes.
+    return (vector for (vector,) in Parallel(n_jobs=jobs, prefer="threads", return_as="generator")(work))
+
+
 def _embed_all(
     texts: Sequence[str],
     encoder: OnnxEncoder,
+    encode: Encode,
     *,
-    jobs: int,
     cache: Path | None,
     known: KnownVectors | None,
     progress: Callable[[Sequence[str]], Iterable[str]],
 ) -> NDArray[np.float32]:
     """Return the rounded embeddings of texts, shape (len(texts), dim)."""
-    embed, identity = Memory(cache, verbose=0).cache(_embed, ignore=["encoder"]), encoder.sha256
+    embed, identity = Memory(cache, verbose=0).cache(_embed, ignore=["encode"]), encoder.sha256
     found, vectors = find_known(texts, encoder, known)
     embeddings, missing = np.empty((len(texts), encoder.dim), np.float32), ~found
     embeddings[found] = vectors
     others = list(dict.fromkeys(itertools.compress(texts, missing)))
-    work = (delayed(embed)(text, identity, encoder) for text in progress(others))
-    # Threads are enough: ONNX Runtime releases the interpreter lock while it computes.
-    rows = dict(zip(others, Parallel(n_jobs=jobs, prefer="threads")(work), strict=True))
+    kept = {text: None for text in others if embed.check_call_in_cache(text, identity, encoder.encode)}
+    new = [text for text in others if text not in kept]
+    # If the cache refuses what it keeps, because another version wrote it, the text is encoded here.
+    given = itertools.chain((encoder.encode for _ in kept), map(_hand_over, encode(new, encoder)))
+    pairs = zip(progress([*kept, *new]), given, strict=True)
+    rows = {text: embed(text, identity, vector_of) for text, vector_of in pairs}
     if rows:
         embeddings[missing] = round_vectors(np.stack([rows[text] for text in itertools.compress(texts, missing)]))
     return embeddings
 
 
-def _embed(text: str, identity: str, encoder: OnnxEncoder) -> NDArray[np.float32]:
+def _embed(text: str, identity: str, encode: _EncodeFew) -> NDArray[np.float32]:
     """Encode one text. The cache of joblib uses `text` and `identity` as the key."""
     del identity
-    vector: NDArray[np.float32] = encoder.encode([text])[0]
-    return vector
+    return encode([text])[0]
+
+
+def _hand_over(vector: NDArray[np.float32]) -> _EncodeFew:
+    """Return a function that gives a vector which is already computed. The cache keeps it as if it had been computed now."""
+    return lambda _: [vector]
 
 
 def lexical_matrix(texts: Sequence[str]) -> sparse.csr_matrix:

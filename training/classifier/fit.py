@@ -11,6 +11,7 @@ import numpy as np
 from router.classify.classifier import CONTINUES, softmax, split_continues
 from router.classify.heads import Heads
 from training.classifier.calibrate import choose_unsure_threshold, fit_mixture, fit_temperature, spread_continues
+from training.classifier.engine import Engine, LocalEngine
 from training.classifier.features import FeatureBlocks
 from training.classifier.folds import Split, draw_folds, fold_outliers
 from training.classifier.linear import PARTS, Part, mix_heads
@@ -76,6 +77,7 @@ def fit_classifier(
     outliers: FeatureBlocks | None = None,
     seed: int = 0,
     jobs: int = -1,
+    engine: Engine | None = None,
     watch: Watch = unwatched,
 ) -> FittedClassifier:
     """Fit one part on embeddings and one on words. Choose strengths, weights and temperature by held-out log-loss.
@@ -94,13 +96,15 @@ def fit_classifier(
             classifier is unsure of such texts.
         seed: Seed of the folds and of the outliers' labels.
         jobs: Number of processes. -1: one for each processor.
+        engine: Fits the logistic regressions. None: `jobs` processes of this machine do.
         watch: Wraps the fits of the cross-validation as they finish.
     """
     labels = tuple(sorted(set(tasks)))
     prompt_targets = np.array([labels.index(task) for task in tasks])
     split = draw_folds(prompt_targets, groups, seen, seed=seed)
     rows = _add_outliers(features, prompt_targets, split, outliers, len(labels), seed=seed)
-    fits = fit_parts(rows.features, rows.targets, rows.used, rows.folds, len(labels), jobs=jobs, watch=watch)
+    engine = engine or LocalEngine(jobs)
+    fits = fit_parts(rows.features, rows.targets, rows.used, rows.folds, len(labels), engine=engine, watch=watch)
     logits = {part: fit.logits for part, fit in fits.items()}
     held_out_targets = rows.targets[rows.folds >= 0]
     if seen is not None and seen.all():

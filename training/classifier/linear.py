@@ -111,15 +111,42 @@ def fit_rows(
     matrix, targets = matrix[rows], targets[rows]
     seen = np.unique(targets)
     if len(seen) == 1:  # scikit-learn refuses to fit a single class
-        alone = np.where(np.arange(n_labels) == seen[0], 0.0, _UNSEEN_LOGIT)
-        return [Fit(weights=np.zeros((matrix.shape[1], n_labels)), bias=alone)] * len(cs)
+        return [certain(int(seen[0]), matrix.shape[1], n_labels)] * len(cs)
     model = LogisticRegression(solver=solver, tol=_TOLERANCE, max_iter=_MAX_ITERATIONS, warm_start=True)
     path, weights_of_rows = [], weigh_rare(targets)
     for c in cs:
         model.set_params(C=c).fit(matrix, targets, sample_weight=weights_of_rows)
-        weights, bias = _weights(model, n_labels)
-        path.append(Fit(weights=weights, bias=bias))
+        path.append(widen(model.coef_, model.intercept_, model.classes_, n_labels))
     return path
+
+
+def certain(label: int, columns: int, n_labels: int) -> Fit:
+    """Return the fit on rows that all have one label.
+
+    Args:
+        label: The label.
+        columns: Number of columns of the design matrix.
+        n_labels: Number of labels.
+    """
+    bias = np.where(np.arange(n_labels) == label, 0.0, _UNSEEN_LOGIT)
+    return Fit(weights=np.zeros((columns, n_labels)), bias=bias)
+
+
+def widen(coef: NDArray[np.float64], intercept: NDArray[np.float64], labels: NDArray[np.int64], n_labels: int) -> Fit:
+    """Return a fit of some labels as one of all labels. The others get zero weights and a very low intercept.
+
+    Args:
+        coef: Coefficients as scikit-learn has them, shape (labels, columns). Of two labels only the second has a row.
+        intercept: Intercepts of the same labels.
+        labels: The labels of the fit, ascending. Two or more.
+        n_labels: Number of all labels.
+    """
+    weights = np.zeros((coef.shape[1], n_labels))
+    bias = np.full(n_labels, _UNSEEN_LOGIT)
+    fitted = labels[-len(coef) :]
+    bias[labels] = 0.0
+    weights[:, fitted], bias[fitted] = coef.T, intercept
+    return Fit(weights=weights, bias=bias)
 
 
 def weigh_rare(targets: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -159,21 +186,6 @@ def mix_heads(heads: Mapping[Part, Heads], mixture: Mapping[Part, float]) -> Hea
         return np.asarray(sum(mixture[part] * getattr(heads[part], block) for part in PARTS), np.float32)
 
     return Heads(embedding=mixed("embedding"), lexical=mixed("lexical"), surface=mixed("surface"), bias=mixed("bias"))
-
-
-def _weights(model: LogisticRegression, n_labels: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return scikit-learn's coefficients, shape (columns, labels), and intercepts, shape (labels,).
-
-    A label that the model has not seen gets zero weights and a very low intercept.
-    """
-    weights = np.zeros((model.coef_.shape[1], n_labels))
-    bias = np.full(n_labels, _UNSEEN_LOGIT)
-    if len(model.classes_) == 2:  # noqa: PLR2004 - scikit-learn keeps one row for two classes: the logit of the second
-        weights[:, model.classes_[1]] = model.coef_[0]
-        bias[model.classes_] = (0.0, model.intercept_[0])
-    else:
-        weights[:, model.classes_], bias[model.classes_] = model.coef_.T, model.intercept_
-    return weights, bias
 
 
 def _embedding_design(features: FeatureBlocks) -> Design:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from joblib import Parallel, delayed
 
 from router.classify.classifier import softmax
 from router.classify.heads import Heads
 from training.classifier.calibrate import fit_temperature, log_loss
+from training.classifier.engine import Engine, FitJob
 from training.classifier.features import FeatureBlocks
-from training.classifier.linear import CS, PARTS, SOLVERS, Design, Fit, Part, fit_rows, make_design
+from training.classifier.linear import CS, PARTS, Design, Fit, Part, make_design
 from training.progress import Watch, unwatched
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def fit_parts(
     folds: NDArray[np.int64],
     n_labels: int,
     *,
-    jobs: int,
+    engine: Engine,
     watch: Watch = unwatched,
 ) -> dict[Part, FittedPart]:
     """Fit each part of the features, with the C that has the least log-loss on the held-out rows.
@@ -53,29 +53,27 @@ def fit_parts(
         used: Whether a row takes part in the cross-validation, shape (n,).
         folds: The fold in which each row is held out, shape (n,). −1 if it never is.
         n_labels: Number of labels.
-        jobs: Number of processes. -1: one for each processor.
+        engine: Fits the logistic regressions.
         watch: Wraps the fits as they finish.
     """
     designs = {part: make_design(features, part) for part in PARTS}
 
-    def job(part: Part, rows: NDArray[np.int64], cs: Sequence[float]) -> Any:
-        return delayed(fit_rows)(designs[part].matrix, rows, targets, cs, n_labels, solver=SOLVERS[part])
-
+    fit = engine.load(designs, targets, n_labels)
     n_folds = int(folds.max()) + 1
     kept = [np.flatnonzero(used & (folds != fold)) for fold in range(n_folds)]
     # One list of jobs for both parts and all folds keeps every process busy until the end.
-    todo = [job(part, rows, CS[part]) for part in PARTS for rows in kept]
-    paths = list(watch(Parallel(n_jobs=jobs, return_as="generator")(todo), len(todo)))
+    todo = [FitJob(part=part, rows=rows, cs=CS[part]) for part in PARTS for rows in kept]
+    paths = list(watch(fit(todo), len(todo)))
     cs, logits = {}, {}
     # `paths` has the folds of the first part, then those of the second.
     for place, part in enumerate(PARTS):
         by_c = list(zip(*paths[place * n_folds : (place + 1) * n_folds], strict=True))
         cs[part], logits[part] = _choose_c(designs[part], by_c, folds, targets)
     # The fits of the cross-validation each lack a fold. These are on all rows, including those that are never held out.
-    final = Parallel(n_jobs=jobs)(job(part, np.arange(len(targets)), (cs[part],)) for part in PARTS)
+    final = list(fit([FitJob(part=part, rows=np.arange(len(targets)), cs=(cs[part],)) for part in PARTS]))
     return {
-        part: FittedPart(c=cs[part], logits=logits[part], heads=designs[part].to_heads(fit.weights, fit.bias))
-        for part, (fit,) in zip(PARTS, final, strict=True)
+        part: FittedPart(c=cs[part], logits=logits[part], heads=designs[part].to_heads(best.weights, best.bias))
+        for part, (best,) in zip(PARTS, final, strict=True)
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from training.cli.tables import format_qualities, format_tasks
 if TYPE_CHECKING:
     from router.model_folder.manifest import Manifest
     from router.types import ModelProfile
+    from training.classifier.engine import Engine
     from training.encoder.finetune import FinetunedEncoder
     from training.result import TrainingResult
 
@@ -41,6 +43,14 @@ _SHOWN_MODELS, _SHOWN_BY_TASK = 5, 2
 @own_tasks_option
 @seed_option
 @click.option("--jobs", default=-1, show_default=True, help="Processes for cross-validation. -1: one per processor.")
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="What encodes and fits: this machine, or a Ray cluster. Needs the extra 'ray'.",
+)
+@click.option("--address", help="Address of a running Ray cluster; default: --engine ray starts one on this machine.")
 def train_command(
     *,
     prompts: Path | None,
@@ -53,6 +63,8 @@ def train_command(
     own_tasks: bool,
     seed: int,
     jobs: int,
+    engine: str,
+    address: str | None,
 ) -> None:
     """Train a model folder.
 
@@ -67,6 +79,8 @@ def train_command(
         raise click.UsageError("Missing option '--prompts'." if described is None else "--finetune needs --prompts")
     if described is not None and own_tasks:
         raise click.UsageError("--tasks already names your tasks; leave out --own-tasks")
+    if address is not None and engine != "ray":
+        raise click.UsageError("--address is the address of a Ray cluster; add --engine ray")
     if finetune and prompts:
         if encoder:
             raise click.UsageError("--finetune makes its own encoder; leave out --encoder")
@@ -74,7 +88,7 @@ def train_command(
         check_replaceable(out)
         encoder = _tune_for(out, prompts, base=base, own_tasks=own_tasks or described is not None, seed=seed)
 
-    with stage_bar() as show:
+    with _open_engine(engine, address, jobs) as opened, stage_bar() as show:
         training = train(
             prompts,
             benchmark,
@@ -84,6 +98,7 @@ def train_command(
             described=described,
             seed=seed,
             jobs=jobs,
+            engine=opened,
             cache=default_cache(),
             progress=show,
         )
@@ -91,6 +106,19 @@ def train_command(
     # Only a tuned encoder is temporary. It is kept if training fails, because it took long.
     if finetune and encoder:
         shutil.rmtree(encoder)
+
+
+def _open_engine(name: str, address: str | None, jobs: int) -> AbstractContextManager[Engine]:
+    """Return the engine of a name: "local" or "ray"."""
+    from training.classifier.engine import LocalEngine
+
+    if name == "local":
+        return nullcontext(LocalEngine(jobs))
+    try:
+        from training.cluster.engine import open_ray
+    except ImportError as error:
+        raise click.UsageError(f"--engine ray needs Ray: {error}; pip install 'contextual-llm-router[ray]'") from error
+    return open_ray(address)
 
 
 def _tune_for(out: Path, prompts: Path, *, base: str, own_tasks: bool, seed: int) -> Path:

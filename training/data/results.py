@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import mmap
+import tempfile
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, overload
+from typing import IO, TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 CODES = ("model", "task", "benchmark", "prompt")
 # The columns that hold a figure, in the order of `Columns.measures`.
 MEASURES = ("score", "n", "cost_usd", "input_tokens", "output_tokens", "latency_s")
+
+# Rows that wait in memory for the temporary files. Smaller tables never leave memory.
+SPILLED_ROWS = 500_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,14 +168,17 @@ class Results(Sequence[Result]):
 class Columns:
     """The columns of `Results` while they grow. No Python object is kept for a row.
 
+    After every `SPILLED_ROWS` rows, they go to temporary files. The columns of a large table are then read from these, and
+    the operating system keeps in memory what is used.
+
     Attributes:
         models: Code of each model name.
         tasks: Code of each task name.
         benchmarks: Code of each benchmark name.
         prompts: Code of each prompt text.
         groups: The group of each prompt, by its code. Empty: no row named one yet.
-        codes: The fields `CODES` of every row, row after row.
-        measures: The fields `MEASURES` of every row, row after row.
+        codes: The fields `CODES` of the rows that are in no file yet, row after row.
+        measures: The fields `MEASURES` of these rows, row after row.
     """
 
     models: dict[str, int] = field(default_factory=dict)
@@ -181,6 +189,7 @@ class Columns:
     # An array needs 4 or 8 bytes per value. A list would also keep a Python object of 24 or more bytes.
     codes: array[int] = field(default_factory=lambda: array("i"))
     measures: array[float] = field(default_factory=lambda: array("d"))
+    _files: list[IO[bytes]] = field(default_factory=list)
 
     def encode_prompt(self, prompt: str, group: str) -> int:
         """Return the code of a prompt, which is new if the prompt is new. Return −1 for an empty prompt.
@@ -224,14 +233,17 @@ class Columns:
         )
         self.codes.extend(codes)
         self.measures.extend(measures)
+        if len(self.codes) >= SPILLED_ROWS * len(CODES):
+            self._spill()
 
     def finish(self) -> Results:
-        """Return the rows added so far as arrays."""
-        codes = np.asarray(self.codes, np.int32).reshape(-1, len(CODES))
-        measures = np.asarray(self.measures, np.float64).reshape(-1, len(MEASURES))
-        # Transposed views are strided, so each column is copied into memory of its own for speed.
-        model, task, benchmark, prompt = np.ascontiguousarray(codes.T)
-        score, n, cost_usd, input_tokens, output_tokens, latency_s = np.ascontiguousarray(measures.T)
+        """Return the rows as arrays. No row can be added after that."""
+        if self._files:
+            self._spill()
+            arrays = [_map(file, column.dtype) for file, column in zip(self._files, self._split(), strict=True)]
+        else:
+            arrays = self._split()
+        model, task, benchmark, prompt, score, n, cost_usd, input_tokens, output_tokens, latency_s = arrays
         return Results(
             models=tuple(self.models),
             tasks=tuple(self.tasks),
@@ -249,3 +261,27 @@ class Columns:
             output_tokens=output_tokens,
             latency_s=latency_s,
         )
+
+    def _split(self) -> list[NDArray[Any]]:
+        """Return each column of the rows that are in no file yet."""
+        codes = np.asarray(self.codes, np.int32).reshape(-1, len(CODES))
+        measures = np.asarray(self.measures, np.float64).reshape(-1, len(MEASURES))
+        # Transposed views are strided, so each column is copied into memory of its own for speed.
+        return [*np.ascontiguousarray(codes.T), *np.ascontiguousarray(measures.T)]
+
+    def _spill(self) -> None:
+        """Append these rows to the files, one for each column."""
+        columns = self._split()
+        # The system deletes such a file when nothing has it open or mapped.
+        self._files = self._files or [tempfile.TemporaryFile() for _ in columns]  # noqa: SIM115 - open until the last row
+        for file, column in zip(self._files, columns, strict=True):
+            file.write(column.tobytes())
+        self.codes, self.measures = array("i"), array("d")
+
+
+def _map(file: IO[bytes], kind: np.dtype[Any]) -> NDArray[Any]:
+    """Close a file and return its content as an array, which is read when it is used."""
+    with file:
+        file.flush()
+        # Not np.memmap: joblib would give its other processes the name of the file, which has none.
+        return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), kind)

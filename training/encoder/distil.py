@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from router.classify.classifier import TaskClassifier, softmax
@@ -11,7 +12,7 @@ from router.classify.encoder import OnnxEncoder
 from router.classify.encoder_record import DistillationRecord, TuningRecord
 from router.errors import EncoderError
 from router.model_folder.load import ModelFolder, load_model_folder
-from training.classifier.features import featurize
+from training.classifier.features import encode_in_threads, featurize
 from training.classifier.linear import head_logits
 from training.classifier.outliers import make_outliers
 from training.data.prompts import TASKS, PromptSet, read_prompts
@@ -74,7 +75,8 @@ def distil_draft(
     others = [text for path in texts for text in files[path.name]]
     given = _choose_texts(labelled, others, encoder.record.tuning, seed=recipe.seed)
     made = _make_more(given, seed=recipe.seed)
-    features = featurize([*given, *made], encoder, jobs=jobs, cache=cache, progress=progress)
+    encode = partial(encode_in_threads, jobs=jobs)
+    features = featurize([*given, *made], encoder, encode=encode, cache=cache, progress=progress)
     probabilities = softmax(head_logits(teacher.heads, features) / teacher.temperature)
     arrays, _ = fit_draft([*given, *made], probabilities, encoder, recipe=recipe, progress=steps)
     record = DistillationRecord(

@@ -1,7 +1,13 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from training.data import results
+from training.data.benchmark import read_benchmark
+from training.data.prompts import TASKS
 from training.data.results import Result, Results
+from training.quality.profiles import learn_profiles
 
 
 def test_results_read_as_the_rows_they_were_made_of() -> None:
@@ -24,3 +30,15 @@ def test_a_prompt_with_two_groups_is_refused() -> None:
     rows = [Result(model="a", prompt="p", score=1.0, group=group) for group in ("g", "h")]
     with pytest.raises(ValueError, match="must be the same in all its rows, got 'g' and 'h'; correct one"):
         Results.of(rows)
+
+
+def test_a_table_whose_columns_went_to_files_is_the_same_table(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = read_benchmark(root / "data" / "benchmark.csv")
+    monkeypatch.setattr(results, "SPILLED_ROWS", 100)
+    large = read_benchmark(root / "data" / "benchmark.csv")
+    assert len(small.results) > 3 * 100
+    for name in (*results.CODES, *results.MEASURES):
+        assert getattr(large.results, name).tobytes() == getattr(small.results, name).tobytes()
+    assert (large.notes, large.facts) == (small.notes, small.facts)
+    learned = [learn_profiles(given.results, given.facts, TASKS) for given in (small, large)]
+    assert learned[0] == learned[1]

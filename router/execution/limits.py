@@ -116,6 +116,8 @@ class RateLimiter:
         requests, by_token = self._requests.get(model), self._tokens.get(model)
         if requests is None and by_token is None:
             return True
+        if by_token is None and share == 1:
+            return requests is None or self._by_request.hit(requests, model)
         with self._lock:
             # Test the requests first and count them last, so that a request refused for its tokens counts nowhere.
             if requests is not None and not self._by_request.test(requests, model, cost=1 + _hold_back(requests, share, 1)):

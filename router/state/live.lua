@@ -2,7 +2,7 @@
 -- KEYS: epoch, replicas (replica -> end of its lease), requests in flight (endpoint -> sum), those of this replica,
 --       then for each endpoint: its facts, its latencies (bucket -> answers), the replica that has its probe.
 -- ARGV: replica, lease in s, name for a new memory, 1 to return latencies, beginning of the keys of requests in flight,
---       s to keep keys, known epoch or '', then for each endpoint: its name and what was seen (MessagePack).
+--       s to keep keys, known epoch or '', channel, s between two calls of the others, then for each endpoint: its name and what was seen (MessagePack).
 -- Returns: now, epoch, number of replicas, and nothing else if the memory is not the known one. Else then for each endpoint: 1 if its move was accepted, requests in flight, its
 --          facts, its latencies. Times are seconds by the clock of Redis.
 local time = redis.call('TIME')
@@ -44,6 +44,15 @@ local function add_pace(key, seen)
   redis.call('HSET', key, 'first_token_s', first, 'per_token_s', per, 'sampled_at', now)
 end
 
+-- Calls the other replicas, so that they ask at once. A failure calls them at most once in a while.
+local function call(key, is_move)
+  local last = tonumber(redis.call('HGET', key, 'called_at')) or 0
+  if is_move or now - last >= tonumber(ARGV[9]) then
+    redis.call('HSET', key, 'called_at', now)
+    redis.call('PUBLISH', ARGV[8], replica)
+  end
+end
+
 -- Cooldowns only grow.
 local function extend(key, field, left_s)
   local before = tonumber(redis.call('HGET', key, field)) or 0
@@ -75,6 +84,9 @@ local function tell(key, latencies, probe, seen)
     redis.call('HSET', key, 'limits', seen.limits)
   end
   extend(key, 'barred_until', seen.barred_left_s)
+  if seen.counts.transient or seen.counts.rate_limit or seen.counts.auth then
+    call(key, false)
+  end
   if seen.moved or seen.probe_ended then
     if redis.call('GET', probe) == replica then
       redis.call('DEL', probe)
@@ -87,12 +99,13 @@ local function tell(key, latencies, probe, seen)
   end
   redis.call('HSET', key, 'version', version + 1, 'row', 0, 'trips', seen.trips, 'is_open', seen.is_open and 1 or 0,
     'open_until', now + seen.open_left_s, 'closed_at', seen.slow_age_s and now - seen.slow_age_s or '')
+  call(key, true)
   return 1
 end
 
 local answer = { tostring(now), epoch, redis.call('ZCARD', KEYS[2]) }
-for i = 8, #ARGV, 2 do
-  local name, seen, place = ARGV[i], cmsgpack.unpack(ARGV[i + 1]), 5 + (i - 8) / 2 * 3
+for i = 10, #ARGV, 2 do
+  local name, seen, place = ARGV[i], cmsgpack.unpack(ARGV[i + 1]), 5 + (i - 10) / 2 * 3
   local key, latencies = KEYS[place], KEYS[place + 1]
   local accepted = tell(key, latencies, KEYS[place + 2], seen)
   local before = tonumber(redis.call('HGET', KEYS[4], name)) or 0

@@ -32,13 +32,16 @@ class SharedLive:
     Args:
         live: The live state.
         link: Leads to Redis.
+        call_s: Failures call the other processes at most once in so many seconds.
 
     Attributes:
+        replica: Name of this process among them.
         replicas: Number of processes that share the state, as last heard, ≥ 1.
     """
 
-    def __init__(self, live: LiveState, link: RedisLink) -> None:
-        self._live, self._link, self._replica = live, link, uuid.uuid4().hex[:12]
+    def __init__(self, live: LiveState, link: RedisLink, *, call_s: float) -> None:
+        self._live, self._link, self.replica = live, link, uuid.uuid4().hex[:12]
+        self._call_s = call_s
         self.replicas = 1
         self._exchanges = 0
         live.claim_probe = self._claim_probe
@@ -68,14 +71,14 @@ class SharedLive:
         """Give back what this process holds, as far as the server answers."""
         link = self._link
         # The lease has ended, so the next exchange of another process gives back the requests in flight.
-        link.ask(lambda: link.client.zadd(link.key("replicas"), {self._replica: 0}, xx=True))
+        link.ask(lambda: link.client.zadd(link.key("replicas"), {self.replica: 0}, xx=True))
 
     def _run(self, told: Sequence[Told], *, with_latencies: bool) -> Any:
         """Return what the script `live` answers. None if the server does not answer."""
-        link, replica = self._link, self._replica
+        link, replica = self._link, self.replica
         keys = [link.key("epoch"), link.key("replicas"), link.key("inflight"), self._inflight_key(replica)]
         arguments: list[object] = [replica, LEASE_S, uuid.uuid4().hex, int(with_latencies), self._inflight_key(""), KEEP_S]
-        arguments.append(link.epoch)
+        arguments += [link.epoch, link.key("calls"), self._call_s]
         for each in told:
             keys += [link.key("endpoint", each.name), link.key("latencies", each.name), link.key("probe", each.name)]
             arguments += [each.name, msgspec.msgpack.encode(_describe(each))]
@@ -84,7 +87,7 @@ class SharedLive:
     def _claim_probe(self, name: str) -> bool:
         link = self._link
         key = link.key("probe", name)
-        claimed = link.ask(lambda: (link.client.set(key, self._replica, nx=True, ex=_PROBE_S),))
+        claimed = link.ask(lambda: (link.client.set(key, self.replica, nx=True, ex=_PROBE_S),))
         # Without the server, each process sends a probe of its own.
         return claimed is None or bool(claimed[0])
 

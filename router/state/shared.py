@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from router.execution.limits import RateLimit, SpendCap
 from router.state.learned import SharedLearning
@@ -23,9 +22,10 @@ if TYPE_CHECKING:
     from router.state.settings import RedisState
     from router.strategies.sticky import Sessions
 
-_log = logging.getLogger("contextual_llm_router")
 # Least pause between two exchanges. Many events at once make one exchange.
-_LEAST_S = 0.05
+_LEAST_S = 0.02
+# A process that listens looks so often whether it should end.
+_LISTEN_S = 0.5
 _T = TypeVar("_T")
 
 
@@ -36,10 +36,33 @@ class _Part(Protocol):
         """Tell what is new and hear what others told."""
 
 
+class _Bell:
+    """Wakes the thread that exchanges, or ends it."""
+
+    def __init__(self) -> None:
+        self._rung, self.is_closed = threading.Event(), False
+
+    def ring(self) -> None:
+        """Let the next exchange begin."""
+        self._rung.set()
+
+    def close(self) -> None:
+        """Let no exchange begin any more."""
+        self.is_closed = True
+        self._rung.set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until it rings, but not longer than so many seconds. Return whether it is closed."""
+        self._rung.wait(seconds)
+        self._rung.clear()
+        return self.is_closed
+
+
 class SharedState:
     """What a process shares with others through Redis. Thread-safe.
 
-    A thread exchanges what is new, every `sync_s` and after events that matter. It ends with the process, or with `close`.
+    A thread exchanges what is new, every `sync_s` and after events that matter. Another one listens to the calls of other
+    processes, in which such events have happened. Both end with the process, or with `close`.
 
     Args:
         settings: Where the state is.
@@ -55,9 +78,8 @@ class SharedState:
         self._live: SharedLive | None = None
         self._parts: list[_Part] = []
         self._epoch = ""
-        self._wake, self._closed = threading.Event(), False
-        self._lock, self._exchanged = threading.Lock(), threading.Condition()
-        self._rounds = 0
+        self._bell, self._lock = _Bell(), threading.Lock()
+        weakref.finalize(self, self._bell.close)
 
     @property
     def problem(self) -> str | None:
@@ -71,12 +93,13 @@ class SharedState:
 
     def share_live(self, live: LiveState) -> None:
         """Share a live state, and begin to exchange."""
-        self._live = SharedLive(live, self._link)
-        live.on_move = self._wake.set
+        self._live = SharedLive(live, self._link, call_s=self._settings.sync_s)
+        live.on_move = self._bell.ring
         self.exchange()
-        # The thread must not keep the state alive, or a router that is dropped would go on for ever.
-        target = weakref.WeakMethod(self._wait_and_exchange)
-        threading.Thread(target=_repeat, args=(target,), name="llm-router-state", daemon=True).start()
+        often = (weakref.WeakMethod(self.exchange), self._bell, self._link, self._settings.sync_s)
+        listen = (self._link, self._live.replica, self._bell, self._settings.sync_s)
+        for work, arguments in ((_exchange_often, often), (_listen, listen)):
+            threading.Thread(target=work, args=arguments, name="llm-router-state", daemon=True).start()
 
     def share_learning(self, learner: Learner, on_news: Callable[[], None]) -> None:
         """Share what a learner learns. `on_news` is called when others have learned something."""
@@ -93,14 +116,14 @@ class SharedState:
     ) -> SharedSpendTracker:
         """Return a budget of all processes. `name` keeps budgets of different things apart."""
         tracker = SharedSpendTracker(
-            cap, self._link, name=name, count_replicas=lambda: self.replicas, clock=clock, wake=self._wake.set
+            cap, self._link, name=name, count_replicas=lambda: self.replicas, clock=clock, wake=self._bell.ring
         )
         self._parts.append(tracker)
         return tracker
 
     def make_sessions(self, capacity: int) -> Sessions:
         """Return the memory of the sessions of all processes."""
-        sessions = SharedSessions(self._link, capacity=capacity, wake=self._wake.set)
+        sessions = SharedSessions(self._link, capacity=capacity, wake=self._bell.ring)
         self._parts.append(sessions)
         return sessions
 
@@ -112,7 +135,7 @@ class SharedState:
             group: Keeps facts about different things apart.
             urgent: Whether other processes may need a fact at once.
         """
-        notes = Notes(kind, self._link, group=group, wake=self._wake.set if urgent else None)
+        notes = Notes(kind, self._link, group=group, wake=self._bell.ring if urgent else None)
         self._parts.append(notes)
         return notes
 
@@ -130,29 +153,40 @@ class SharedState:
 
     def close(self) -> None:
         """Stop exchanging, and give back what this process holds."""
-        self._closed = True
-        self._wake.set()
+        self._bell.close()
         if self._live is not None:
             self._live.leave()
         self._link.client.connection_pool.disconnect()
 
-    def _wait_and_exchange(self) -> bool:
-        """Wait for the next exchange and make it. Return whether there will be another one."""
-        self._wake.wait(self._settings.sync_s)
-        self._wake.clear()
-        if self._closed:
-            return False
-        try:
-            self.exchange()
-        except Exception as error:  # noqa: BLE001 - the thread must go on, and requests go on without it
-            self._link.fail(error)
-        time.sleep(_LEAST_S)
-        return not self._closed
 
-
-def _repeat(target: weakref.WeakMethod[Callable[[], bool]]) -> None:
-    """Call a method again and again, until it returns False or its object is gone."""
-    while (method := target()) is not None:
-        if not method():
+def _exchange_often(exchange: weakref.WeakMethod[Callable[[], bool]], bell: _Bell, link: RedisLink, pause_s: float) -> None:
+    """Exchange after each pause, and whenever the bell rings."""
+    while not bell.wait(pause_s):
+        # Held only here: a state that nobody else holds must not go on for ever.
+        method = exchange()
+        if method is None:
             return
+        try:
+            method()
+        except Exception as error:  # noqa: BLE001 - the thread must go on, and requests go on without it
+            link.fail(error)
         del method
+        time.sleep(_LEAST_S)
+
+
+def _listen(link: RedisLink, replica: str, bell: _Bell, pause_s: float) -> None:
+    """Ring the bell whenever another process calls."""
+    calls: Any = None
+    while not bell.is_closed:
+        try:
+            if calls is None:
+                calls = link.client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+                calls.subscribe(link.key("calls"))
+            message = calls.get_message(timeout=_LISTEN_S)
+            if message is not None and message["data"] != replica.encode():
+                bell.ring()
+        except Exception:  # noqa: BLE001 - without calls, processes hear of one another at the next exchange
+            calls = None
+            time.sleep(pause_s)
+    if calls is not None:
+        calls.close()

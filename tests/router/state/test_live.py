@@ -1,6 +1,7 @@
 """Several processes behave as one: laws of the live state that holds for one process too, with the calls spread over two."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -186,6 +187,14 @@ def test_a_learned_context_window_is_known_to_all(two: Replicas) -> None:
     assert [live.context_limits() for live in two.lives] == [{"a": 8192}] * 2
 
 
+def test_a_failure_calls_the_others_without_waiting_for_the_next_exchange(two: Replicas) -> None:
+    first, second = two.lives
+    fail(first, "a", times=5)
+    # The next exchange by itself would come after ten seconds.
+    wait_until(lambda: two.states_of("a") == ["open", "open"])
+    assert second.load("a") >= HealthPolicy().penalty_min_s * 0.9
+
+
 def test_a_new_replica_knows_what_the_others_know(server: RedisServer, settings: RedisState, two: Replicas) -> None:
     fail(two.lives[0], "a", times=5)
     two.exchange()
@@ -262,6 +271,14 @@ def test_any_sequence_of_calls_opens_the_breaker_as_in_one_process(server: Redis
             replicas.exchange()
             assert replicas.states_of(names[0]) == [alone.snapshot()[names[0]].state] * 3
         replicas.close()
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    for _ in range(300):
+        if holds():
+            return
+        time.sleep(0.01)
+    pytest.fail("it does not happen within 3 s")
 
 
 def succeed(live: LiveState, *names: str) -> None:

@@ -169,6 +169,8 @@ def _exchange_often(exchange: weakref.WeakMethod[Callable[[], bool]], bell: _Bel
         try:
             method()
         except Exception as error:  # noqa: BLE001 - the thread must go on, and requests go on without it
+            if bell.is_closed:
+                return
             link.fail(error)
         del method
         time.sleep(_LEAST_S)

@@ -52,6 +52,9 @@ class SharedLearning:
         self._learner.hear(dict(map(_read, flat[::2], flat[1::2])))
         self._on_news()
 
+    def flush(self) -> None:
+        """Do nothing: what is learned can wait for the next exchange."""
+
     def _tell(self, told: dict[tuple[str, str], Evidence], *, only_to_empty: bool = False) -> Any:
         facts = {"\n".join(name): (e.n, e.score, e.answers, e.output_tokens) for name, e in told.items()}
         keys = [self._link.key("learned"), self._link.key("learned", "version")]

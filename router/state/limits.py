@@ -53,6 +53,7 @@ class SharedRateLimiter:
         self._link, self._count_replicas, self._names = link, count_replicas, tuple(limits)
         # Share of the limits that this process may use without the server, by name.
         self._shares: dict[str, float] = {}
+        self._heard_at = -math.inf
         # Time, name and tokens of each request that was admitted while the server did not answer.
         self._untold: deque[tuple[float, str, int]] = deque()
         self._corrections: deque[tuple[str, int]] = deque(maxlen=_MOST_CORRECTIONS)
@@ -87,12 +88,18 @@ class SharedRateLimiter:
             model, more_tokens = self._corrections.popleft()
             self._link.ask(partial(self._all.correct, model, more_tokens=more_tokens), trial=True)
         self._corrections.clear()
+        if time.monotonic() - self._heard_at < _FRESH_S:
+            return
+        self._heard_at = time.monotonic()
         for model in self._names:
             left = self._link.ask(partial(self._all.left, model), trial=True)
             if left is not None:
                 self._shares[model] = min(1.0, 1.0 - self._own.left(model) + left / self._count_replicas())
         for model, (requests, tokens) in used.items():
             self._link.ask(partial(self._all.count, model, requests=requests, tokens=tokens), trial=True)
+
+    def flush(self) -> None:
+        """Do nothing: each request asks the server itself."""
 
     def _sum_untold(self) -> dict[str, tuple[int, int]]:
         """Return the requests and tokens of the last minute that the server has not heard of, by model."""
@@ -193,13 +200,17 @@ class SharedSpendTracker:
                 name = uuid.uuid4().hex
                 if self._tell(new=(name, usd), trial=True):
                     self._reserved[usd].append(name)
+        self.flush()
+        if time.monotonic() - self._heard_at > _FRESH_S:
+            self._tell(trial=True)
+
+    def flush(self) -> None:
+        """Tell the server the actual costs."""
         while self._to_settle:
             old = self._to_settle[0]
             if self._tell(old=old, trial=True) is None:
                 return
             self._to_settle.remove(old)
-        if time.monotonic() - self._heard_at > _FRESH_S:
-            self._tell(trial=True)
 
     def _tell(
         self, *, new: tuple[str, float] | None = None, old: tuple[str, float] | None = None, trial: bool = False

@@ -1,6 +1,7 @@
 -- Takes what one replica has seen of its endpoints, and returns what all replicas know of them together.
 -- KEYS: epoch, replicas (replica -> end of its lease), requests in flight (endpoint -> sum), those of this replica,
 --       then for each endpoint: its facts, its latencies (bucket -> answers), the replica that has its probe.
+-- A count of 0 and what is empty or false are left out of what was seen.
 -- ARGV: replica, lease in s, name for a new memory, 1 to return latencies, beginning of the keys of requests in flight,
 --       s to keep keys, known epoch or '', channel, s between two calls of the others, then for each endpoint: its name and what was seen (MessagePack).
 -- Returns: now, epoch, number of replicas, and nothing else if the memory is not the known one. Else then for each endpoint: 1 if its move was accepted, requests in flight, its
@@ -55,23 +56,27 @@ end
 
 -- Cooldowns only grow.
 local function extend(key, field, left_s)
-  local before = tonumber(redis.call('HGET', key, field)) or 0
-  if left_s > 0 and now + left_s > before then
-    redis.call('HSET', key, field, now + left_s)
-    return true
+  if not left_s or left_s <= 0 then
+    return false
   end
+  local before = tonumber(redis.call('HGET', key, field)) or 0
+  if now + left_s <= before then
+    return false
+  end
+  redis.call('HSET', key, field, now + left_s)
+  return true
 end
 
 local function tell(key, latencies, probe, seen)
-  for field, n in pairs(seen.counts) do
+  for field, n in pairs(seen.counts or {}) do
     redis.call('HINCRBY', key, field, n)
   end
-  for bucket, n in pairs(seen.latencies) do
+  for bucket, n in pairs(seen.latencies or {}) do
     redis.call('HINCRBY', latencies, bucket, n)
   end
   if seen.interrupted then
-    redis.call('HSET', key, 'row', seen.row)
-  elseif seen.row > 0 then
+    redis.call('HSET', key, 'row', seen.row or 0)
+  elseif seen.row then
     redis.call('HINCRBY', key, 'row', seen.row)
   end
   if seen.first_token_s then
@@ -81,10 +86,11 @@ local function tell(key, latencies, probe, seen)
     redis.call('HSET', key, 'context_limit', seen.context_limit)
   end
   if extend(key, 'limited_until', seen.limited_left_s) then
-    redis.call('HSET', key, 'limits', seen.limits)
+    redis.call('HSET', key, 'limits', seen.limits or 0)
   end
   extend(key, 'barred_until', seen.barred_left_s)
-  if seen.counts.transient or seen.counts.rate_limit or seen.counts.auth then
+  local counts = seen.counts
+  if counts and (counts.transient or counts.rate_limit or counts.auth) then
     call(key, false)
   end
   if seen.moved or seen.probe_ended then
@@ -93,12 +99,15 @@ local function tell(key, latencies, probe, seen)
     end
   end
   -- The first replica that saw the change decides it.
-  local version = tonumber(redis.call('HGET', key, 'version')) or 0
-  if not seen.moved or seen.version ~= version then
+  if not seen.moved then
     return 0
   end
-  redis.call('HSET', key, 'version', version + 1, 'row', 0, 'trips', seen.trips, 'is_open', seen.is_open and 1 or 0,
-    'open_until', now + seen.open_left_s, 'closed_at', seen.slow_age_s and now - seen.slow_age_s or '')
+  local version = tonumber(redis.call('HGET', key, 'version')) or 0
+  if (seen.version or 0) ~= version then
+    return 0
+  end
+  redis.call('HSET', key, 'version', version + 1, 'row', 0, 'trips', seen.trips or 0, 'is_open', seen.is_open and 1 or 0,
+    'open_until', now + (seen.open_left_s or 0), 'closed_at', seen.slow_age_s and now - seen.slow_age_s or '')
   call(key, true)
   return 1
 end
@@ -109,12 +118,16 @@ for i = 10, #ARGV, 2 do
   local key, latencies = KEYS[place], KEYS[place + 1]
   local accepted = tell(key, latencies, KEYS[place + 2], seen)
   local before = tonumber(redis.call('HGET', KEYS[4], name)) or 0
-  if seen.inflight ~= before then
-    redis.call('HINCRBY', KEYS[3], name, seen.inflight - before)
-    redis.call('HSET', KEYS[4], name, seen.inflight)
+  local inflight = seen.inflight or 0
+  if inflight ~= before then
+    redis.call('HINCRBY', KEYS[3], name, inflight - before)
+    redis.call('HSET', KEYS[4], name, inflight)
   end
-  redis.call('EXPIRE', key, keep_s)
-  redis.call('EXPIRE', latencies, keep_s)
+  -- Often enough for a key that is kept for a day.
+  if ARGV[4] == '1' then
+    redis.call('EXPIRE', key, keep_s)
+    redis.call('EXPIRE', latencies, keep_s)
+  end
   table.insert(answer, accepted)
   table.insert(answer, tonumber(redis.call('HGET', KEYS[3], name)) or 0)
   table.insert(answer, redis.call('HGETALL', key))

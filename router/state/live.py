@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # The latencies of all endpoints are long, and only people look at them. They come with one exchange in so many.
 _LATENCIES_EVERY = 20
+# How long a cooldown is left that has ended.
+_OVER_S = -1.0
 # The script returns so many values for each endpoint.
 _FACTS = 4
 # A probe whose process died is given to another one after so many seconds.
@@ -96,16 +98,16 @@ class SharedLive:
 
 
 def _describe(told: Told) -> dict[str, object]:
-    """Return what the script `live` reads."""
+    """Return what the script `live` reads, without what is empty or false."""
     news, position, pace = told.news, told.position, told.news.pace
     counts: dict[str, int] = {"completed": news.completed, "calls": news.calls, "failures": news.failures}
     counts |= {str(kind): n for kind, n in news.failed.items()}
-    return {
+    facts: dict[str, object] = {
         "counts": {name: n for name, n in counts.items() if n},
         "latencies": {str(bucket): n for bucket, n in news.latencies.counts.items()},
         "first_token_s": None if pace is None else pace.first_token_s,
         "per_token_s": None if pace is None else pace.per_token_s,
-        "decay_s": told.decay_s,
+        "decay_s": None if pace is None else told.decay_s,
         "row": news.row,
         "interrupted": news.interrupted,
         "moved": news.moved,
@@ -121,6 +123,8 @@ def _describe(told: Told) -> dict[str, object]:
         "limits": position.limits,
         "barred_left_s": position.barred_left_s,
     }
+    # A cooldown that has ended is no news either. A time of 0.0 s is one.
+    return {name: value for name, value in facts.items() if (value or isinstance(value, float)) and value != _OVER_S}
 
 
 def _read(now: float, answer: Sequence[Any], *, with_latencies: bool) -> Heard:

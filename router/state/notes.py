@@ -62,6 +62,10 @@ class Notes(Generic[_T]):
     def exchange(self, *, has_forgotten: bool) -> None:
         """Tell the server what is new."""
         del has_forgotten
+        self.flush()
+
+    def flush(self) -> None:
+        """Tell the server what is new."""
         if self._link is None:
             return
         pipe = self._link.client.pipeline(transaction=False)

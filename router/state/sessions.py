@@ -66,6 +66,10 @@ class SharedSessions(Sessions):
     def exchange(self, *, has_forgotten: bool) -> None:
         """Tell the server what has changed."""
         del has_forgotten
+        self.flush()
+
+    def flush(self) -> None:
+        """Tell the server what has changed."""
         pipe = self._link.client.pipeline(transaction=False)
         while not self._waiting.empty():
             name, data = self._waiting.get()

@@ -35,15 +35,28 @@ class _Part(Protocol):
     def exchange(self, *, has_forgotten: bool) -> None:
         """Tell what is new and hear what others told."""
 
+    def flush(self) -> None:
+        """Tell what is new and cannot wait for the next exchange."""
+
 
 class _Bell:
-    """Wakes the thread that exchanges, or ends it."""
+    """Wakes the thread that exchanges, or ends it.
+
+    Attributes:
+        is_loud: Whether an exchange is due, and not only a flush.
+        is_closed: Whether the thread should end.
+    """
 
     def __init__(self) -> None:
-        self._rung, self.is_closed = threading.Event(), False
+        self._rung, self.is_loud, self.is_closed = threading.Event(), False, False
 
     def ring(self) -> None:
         """Let the next exchange begin."""
+        self.is_loud = True
+        self._rung.set()
+
+    def ring_softly(self) -> None:
+        """Let the parts tell what cannot wait."""
         self._rung.set()
 
     def close(self) -> None:
@@ -96,7 +109,7 @@ class SharedState:
         self._live = SharedLive(live, self._link, call_s=self._settings.sync_s)
         live.on_move = self._bell.ring
         self.exchange()
-        often = (weakref.WeakMethod(self.exchange), self._bell, self._link, self._settings.sync_s)
+        often = (weakref.ref(self), self._bell, self._link, self._settings.sync_s)
         listen = (self._link, self._live.replica, self._bell, self._settings.sync_s)
         for work, arguments in ((_exchange_often, often), (_listen, listen)):
             threading.Thread(target=work, args=arguments, name="llm-router-state", daemon=True).start()
@@ -116,14 +129,14 @@ class SharedState:
     ) -> SharedSpendTracker:
         """Return a budget of all processes. `name` keeps budgets of different things apart."""
         tracker = SharedSpendTracker(
-            cap, self._link, name=name, count_replicas=lambda: self.replicas, clock=clock, wake=self._bell.ring
+            cap, self._link, name=name, count_replicas=lambda: self.replicas, clock=clock, wake=self._bell.ring_softly
         )
         self._parts.append(tracker)
         return tracker
 
     def make_sessions(self, capacity: int) -> Sessions:
         """Return the memory of the sessions of all processes."""
-        sessions = SharedSessions(self._link, capacity=capacity, wake=self._bell.ring)
+        sessions = SharedSessions(self._link, capacity=capacity, wake=self._bell.ring_softly)
         self._parts.append(sessions)
         return sessions
 
@@ -135,7 +148,7 @@ class SharedState:
             group: Keeps facts about different things apart.
             urgent: Whether other processes may need a fact at once.
         """
-        notes = Notes(kind, self._link, group=group, wake=self._bell.ring if urgent else None)
+        notes = Notes(kind, self._link, group=group, wake=self._bell.ring_softly if urgent else None)
         self._parts.append(notes)
         return notes
 
@@ -151,6 +164,13 @@ class SharedState:
             self._link.recover()
             return True
 
+    def flush(self) -> None:
+        """Let the parts tell what cannot wait, if the server is used."""
+        if self._link.problem is None:
+            with self._lock:
+                for part in self._parts:
+                    part.flush()
+
     def close(self) -> None:
         """Stop exchanging, and give back what this process holds."""
         self._bell.close()
@@ -159,20 +179,25 @@ class SharedState:
         self._link.client.connection_pool.disconnect()
 
 
-def _exchange_often(exchange: weakref.WeakMethod[Callable[[], bool]], bell: _Bell, link: RedisLink, pause_s: float) -> None:
+def _exchange_often(shared: weakref.ref[SharedState], bell: _Bell, link: RedisLink, pause_s: float) -> None:
     """Exchange after each pause, and whenever the bell rings."""
-    while not bell.wait(pause_s):
+    due_at = time.monotonic() + pause_s
+    while not bell.wait(max(0.0, due_at - time.monotonic())):
         # Held only here: a state that nobody else holds must not go on for ever.
-        method = exchange()
-        if method is None:
+        state = shared()
+        if state is None:
             return
         try:
-            method()
+            if bell.is_loud or time.monotonic() >= due_at:
+                bell.is_loud, due_at = False, time.monotonic() + pause_s
+                state.exchange()
+            else:
+                state.flush()
         except Exception as error:  # noqa: BLE001 - the thread must go on, and requests go on without it
             if bell.is_closed:
                 return
             link.fail(error)
-        del method
+        del state
         time.sleep(_LEAST_S)
 
 

@@ -88,15 +88,18 @@ class SharedRateLimiter:
             model, more_tokens = self._corrections.popleft()
             self._link.ask(partial(self._all.correct, model, more_tokens=more_tokens), trial=True)
         self._corrections.clear()
-        if time.monotonic() - self._heard_at < _FRESH_S:
-            return
-        self._heard_at = time.monotonic()
+        for model, (requests, tokens) in used.items():
+            self._link.ask(partial(self._all.count, model, requests=requests, tokens=tokens), trial=True)
+        if time.monotonic() - self._heard_at > _FRESH_S:
+            self._heard_at = time.monotonic()
+            self._hear()
+
+    def _hear(self) -> None:
+        """Ask the server what is left, and remember what this process may use without it."""
         for model in self._names:
             left = self._link.ask(partial(self._all.left, model), trial=True)
             if left is not None:
                 self._shares[model] = min(1.0, 1.0 - self._own.left(model) + left / self._count_replicas())
-        for model, (requests, tokens) in used.items():
-            self._link.ask(partial(self._all.count, model, requests=requests, tokens=tokens), trial=True)
 
     def flush(self) -> None:
         """Do nothing: each request asks the server itself."""

@@ -162,6 +162,11 @@ class Processes:
         self._running[name].kill()
         self._running[name].wait()
 
+    def stop(self, name: str) -> None:
+        """Let a server end its running requests, and wait for that."""
+        self._running[name].terminate()
+        self._running[name].wait()
+
     def end(self) -> None:
         """End all servers."""
         for process in self._running.values():

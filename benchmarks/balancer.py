@@ -16,6 +16,7 @@ import os
 import random
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -27,7 +28,7 @@ from gateway import ROOT, Processes
 from replicas import RedisServer
 
 _BALANCER_PORT, _UPSTREAM_PORT, _PORTS = 8380, 8381, (8391, 8392)
-_KEY = "a-client-key-of-this-benchmark"
+KEY = "a-client-key-of-this-benchmark"
 # What docs/deploy.md says for nginx.
 _NGINX = """
 pid nginx.pid; error_log stderr; daemon off;
@@ -50,11 +51,17 @@ http {{
 """
 
 
-async def start_gateway(processes: Processes, port: int) -> None:
-    """Start a gateway and wait until it is ready."""
+def write_config(folder: Path, upstream: str) -> None:
+    """Write the configuration of docs/deploy/ for an upstream, without its rate limit."""
+    text = (ROOT / "docs/deploy/router.toml").read_text().replace("https://api.openai.com/v1", upstream)
+    (folder / "router.toml").write_text(text.replace("requests_per_minute = 600\n", ""))
+
+
+async def start_gateway(processes: Processes, port: int) -> subprocess.Popen[bytes]:
+    """Start a gateway and wait until it answers."""
     program = [sys.executable, "-c", "from router.cli import main; main()"]
     command = [*program, "serve", str(processes.folder / "router.toml"), "--port", str(port)]
-    await processes.start(f"gateway-{port}", command, f"http://127.0.0.1:{port}/ready", PYTHONPATH=str(ROOT))
+    return await processes.start(f"gateway-{port}", command, f"http://127.0.0.1:{port}/ready", PYTHONPATH=str(ROOT))
 
 
 async def start_balancer(processes: Processes, name: str) -> None:
@@ -81,7 +88,7 @@ async def ask(session: aiohttp.ClientSession, prompt: str, *, stream: bool) -> t
     body = {"model": "auto", "messages": [{"role": "user", "content": prompt}], "stream": stream}
     url, began = f"http://127.0.0.1:{_BALANCER_PORT}/v1/chat/completions", time.monotonic()
     try:
-        async with session.post(url, json=body, headers={"Authorization": f"Bearer {_KEY}"}) as response:
+        async with session.post(url, json=body, headers={"Authorization": f"Bearer {KEY}"}) as response:
             begun_s = time.monotonic() - began
             answer = await response.read()
     except (aiohttp.ClientError, TimeoutError) as error:
@@ -93,10 +100,9 @@ async def ask(session: aiohttp.ClientSession, prompt: str, *, stream: bool) -> t
 
 async def run(arguments: argparse.Namespace, processes: Processes, redis: RedisServer) -> None:
     """Send requests, and break the gateways meanwhile."""
-    os.environ |= {"REDIS_URL": redis.url, "TEAM_KEY": _KEY, "OPENAI_API_KEY": "none"}
+    os.environ |= {"REDIS_URL": redis.url, "TEAM_KEY": KEY, "OPENAI_API_KEY": "none"}
     upstream = await processes.start_upstream(_UPSTREAM_PORT)
-    text = (ROOT / "docs/deploy/router.toml").read_text().replace("https://api.openai.com/v1", upstream)
-    (processes.folder / "router.toml").write_text(text.replace("requests_per_minute = 600\n", ""))
+    write_config(processes.folder, upstream)
     for port in _PORTS:
         await start_gateway(processes, port)
     await start_balancer(processes, arguments.balancer)

@@ -4,8 +4,8 @@
     python benchmarks/scale.py compute [--replicas 1000] [--prompts-per-day 1e9] [...]
 
 `measure` starts a redis-server on loopback, and 1, 8 and 64 replicas in one process. Each has a live state of 20 endpoints.
-Each in turn does a thing many times: an exchange, a budget (reserve and settle), a rate limit, a session (recall and keep). It
-prints for each thing the microseconds of Redis and the bytes. Then it sends new prompts to a gateway, and prints its
+Each in turn does a thing many times: an exchange, a budget (reserve and settle), a rate limit, a session (recall and keep).
+It prints for each thing the microseconds of Redis and the bytes. Then it sends new prompts to a gateway, and prints its
 processor time and memory.
 
 `compute` takes these figures as arguments, and prints for each number of replicas the load of Redis, the network and the
@@ -46,12 +46,12 @@ _UPSTREAM_PORT, _GATEWAY_PORT, _CLIENTS = 8381, 8391, 8
 
 # Name: default and meaning. The first group is measured, the second one is assumed.
 _ASSUMPTIONS: dict[str, tuple[float, str]] = {
-    "decision-ms": (10.0, "processor time of a request, ms"),
+    "decision-ms": (8.0, "processor time of a request with a new prompt, ms"),
     "memory-mb": (400.0, "memory of a replica, MB"),
-    "exchange-us": (500.0, "time of Redis for an exchange of 20 endpoints, µs"),
-    "exchange-bytes": (10_000.0, "bytes of an exchange, both ways"),
-    "request-us": (100.0, "time of Redis for budget, rate limit and session of a request, µs"),
-    "request-bytes": (1_000.0, "bytes of these, both ways"),
+    "exchange-us": (600.0, "time of Redis for an exchange of 20 endpoints, µs"),
+    "exchange-bytes": (14_400.0, "bytes of an exchange, both ways"),
+    "request-us": (260.0, "time of Redis for budget, rate limit, session and health of a request, µs"),
+    "request-bytes": (1_470.0, "bytes of these, both ways"),
     "prompts-per-day": (1e9, "prompts of a day"),
     "replicas": (1000, "replicas"),
     "peak": (3.0, "load of the busiest second as a multiple of the mean"),
@@ -59,6 +59,7 @@ _ASSUMPTIONS: dict[str, tuple[float, str]] = {
     "utilisation": (0.6, "share of a processor that may be used at the peak"),
     "redis-share": (0.5, "share of its one core that a Redis may use at the peak"),
     "sync-s": (0.25, "sync_s of [state]"),
+    "wakes": (1.0, "exchanges that a request asks for: 1 with a budget or sessions, else 0"),
     "prompt-bytes": (6_000.0, "bytes of a request and its answer"),
     "usd-per-core-hour": (0.04, "price of a processor with 2 GB, USD"),
     "usd-per-redis-hour": (0.2, "price of a Redis with two cores, USD"),
@@ -121,8 +122,8 @@ def measure_redis(rounds: int) -> None:
     print("| thing | replicas | n | Redis, µs | its scripts, µs | to Redis, bytes | from Redis, bytes |")
     print("|---|--:|--:|--:|--:|--:|--:|")
     things: dict[str, Callable[[Replica], None]] = {
-        "exchange, nothing new": Replica.exchange,
         "exchange, an answer of each endpoint": Replica.answer,
+        "exchange, nothing new": Replica.exchange,
         "budget": Replica.spend,
         "rate limit": Replica.limit,
         "session": Replica.visit,
@@ -230,8 +231,8 @@ def compute(a: argparse.Namespace) -> None:
 
 
 def _count_exchanges(a: argparse.Namespace, rate: float) -> float:
-    """Return the exchanges per second of a replica. Budgets and sessions ask for one after each request."""
-    return min(1 / _LEAST_S, max(1 / a.sync_s, rate))
+    """Return the exchanges per second of a replica."""
+    return min(1 / _LEAST_S, max(1 / a.sync_s, a.wakes * rate))
 
 
 def main() -> None:

@@ -200,7 +200,7 @@ def compute(a: argparse.Namespace) -> None:
     a_core = a.utilisation / (a.decision_ms / 1e3)
     print(f"one replica with {a.cores:g} processors answers {a.cores * a_core:,.0f} prompts per second at its peak\n")
     print(
-        "| replicas | prompts per second at the peak | exchanges per second | Redis, share of a core: exchanges | requests |"
+        "| replicas | prompts per second at the peak | exchanges per second | cores of Redis for exchanges | for requests |"
     )
     print("|--:|--:|--:|--:|--:|")
     whole = a.prompts_per_day / _DAY_S * a.peak

@@ -22,8 +22,9 @@ from router.gateway.traces import set_up_tracing
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
-# A worker that says nothing for so long hangs, and is replaced. On a busy machine its start alone takes seconds.
-_SILENT_S = 60
+# A worker that says nothing for so long hangs, and is replaced. Its imports alone take seconds on a busy machine. But one that
+# cannot start is noticed only after this time.
+_SILENT_S = 20
 
 
 def run_workers(file: Path, listening: list[socket], *, workers: int, options: dict[str, Any]) -> None:

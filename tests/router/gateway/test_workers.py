@@ -9,6 +9,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,10 +20,13 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 from click.testing import CliRunner
+from starlette.testclient import TestClient
 
 from router.cli import app
+from router.config.read import read_config
 from router.config.schema import LogConfig
 from router.gateway.log import open_log
+from router.gateway.make import make_gateway
 from tests.router.gateway.conftest import PROVIDER_KEY, write_config
 from tests.router.gateway.scripted_upstream import ScriptedUpstream
 from tests.router.state.server import RedisServer
@@ -130,6 +134,21 @@ def test_sigterm_ends_all_workers_after_the_running_requests(
         assert {answer.result().endswith(b"data: [DONE]\n\n") for answer in answers} == {True}
         assert process.wait(60) == 0
         assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+
+
+def test_a_worker_that_has_ended_is_left_out_of_the_metrics(
+    tmp_path: Path, upstream: ScriptedUpstream, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLM_ROUTER_MODEL", str(model_folder))
+    # The path of a socket must be short.
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as ended:
+        ended.bind(f"{folder}/1")
+        gateway = make_gateway(read_config(write_config(tmp_path, upstream)), sockets=Path(folder))
+        with TestClient(gateway, base_url="http://127.0.0.1") as client:
+            text = client.get("/metrics").text
+        assert set(re.findall(r'worker="(\d+)"', text)) == {str(os.getpid())}
+        assert "# TYPE router_requests_total counter" in text
+        assert [path.name for path in Path(folder).iterdir()] == ["1"]
 
 
 def test_several_workers_need_a_shared_state(tmp_path: Path, upstream: ScriptedUpstream) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from functools import partial
@@ -22,9 +23,8 @@ from router.gateway.traces import set_up_tracing
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
-# A worker that says nothing for so long hangs, and is replaced. Its imports alone take seconds on a busy machine. But one that
-# cannot start is noticed only after this time.
-_SILENT_S = 20
+# A worker that says nothing for so long hangs, and is replaced. On a busy machine its start alone takes 20 s.
+_SILENT_S = 60
 
 
 def run_workers(file: Path, listening: list[socket], *, workers: int, options: dict[str, Any]) -> None:
@@ -59,5 +59,6 @@ def _make_worker(file: Path, sockets: Path) -> Starlette:
         return make_gateway(read_config(file), sockets=sockets)
     except RouterError as error:
         click.echo(f"error: {error}", err=True)
-        # The supervisor ends the other workers, too: a new one would fail in the same way.
-        sys.exit(STARTUP_FAILURE)
+        # The supervisor ends the other workers, too: a new one would fail in the same way. It waits for a sign of life of a
+        # process that takes its time to exit, so this one exits at once.
+        os._exit(STARTUP_FAILURE)

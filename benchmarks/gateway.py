@@ -162,6 +162,11 @@ class Processes:
         self._running[name].kill()
         self._running[name].wait()
 
+    def stop(self, name: str) -> None:
+        """Let a server end its running requests, and wait for that."""
+        self._running[name].terminate()
+        self._running[name].wait()
+
     def end(self) -> None:
         """End all servers."""
         for process in self._running.values():
@@ -177,7 +182,7 @@ async def _connect() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-def _draw_prompts() -> Callable[[], str]:
+def draw_prompts() -> Callable[[], str]:
     """Return a function that returns another prompt each time."""
     csv.field_size_limit(1 << 24)
     with (ROOT / "data/prompts.csv").open(encoding="utf-8", newline="") as stream:
@@ -204,7 +209,7 @@ async def compare(arguments: argparse.Namespace, processes: Processes) -> None:
     targets.append(replace(ours, name="ours, one model", model="gpt-5.5"))
     starts = {"portkey": processes.start_portkey, "litellm": processes.start_litellm}
     targets += [await starts[name](upstream) for name in arguments.others]
-    draw = _draw_prompts()
+    draw = draw_prompts()
     async with _connect() as session:
         streaming = [target for target in targets if await _warm_up(session, target, draw)]
         latencies: dict[str, list[float]] = {target.name: [] for target in targets}
@@ -289,7 +294,7 @@ class FaultRun:
 
     def __init__(self, processes: Processes, seconds: float) -> None:
         self._processes, self._seconds, self._ends_at = processes, seconds, time.monotonic() + seconds
-        self._rng, self._draw = random.Random(0), _draw_prompts()
+        self._rng, self._draw = random.Random(0), draw_prompts()
         self._errors, self._memory, self._counts = list[str](), list[int](), list[int]()
         self._ended = self._left = self._broken = 0
 

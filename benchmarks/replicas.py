@@ -301,6 +301,14 @@ def run_limits(arguments: argparse.Namespace) -> None:
     server.kill()
 
 
+def find_return_s(problems: Sequence[tuple[float, str]], at: float) -> float:
+    """Return how many seconds after a time a process shares again. 0 if it does at that time."""
+    before = [problem for t, problem in problems if t <= at]
+    if not before or not before[-1]:
+        return 0.0
+    return min((t - at for t, problem in problems if t > at and not problem), default=float("inf"))
+
+
 def run_faults(arguments: argparse.Namespace) -> None:
     """Break the server under load."""
     server, rng, log = RedisServer(), random.Random(0), list[tuple[float, str]]()
@@ -327,12 +335,7 @@ def run_faults(arguments: argparse.Namespace) -> None:
     results = run_processes(works, break_it)
     ends = sum((r.ends for r in results), Counter[str]())
     asked = sum((r.asked for r in results), Counter[str]())
-    back = []
-    for at, _ in log:
-        # The last replica that finds the server again after the fault.
-        back.append(
-            max((min((t for t, p in r.problems if t > at and not p), default=at) - at for r in results), default=0.0)
-        )
+    back = [max(find_return_s(r.problems, at) for r in results) for at, _ in log]
     times = sorted(t for r in results for t in r.times_s)
     print(f"{arguments.seconds:g} s, {len(log)} faults {dict(Counter(name for _, name in log))}: {dict(ends)}")
     print(f"broken endpoint: {asked['a']} of {asked.total()} attempts ({asked['a'] / asked.total():.2%})")

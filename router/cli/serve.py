@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import socket
+import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,14 +24,17 @@ _GRACE_S = 30
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on. Others need client keys.")
 @click.option("--port", default=8100, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on.")
-def serve(*, file: Path | None, host: str, port: int) -> None:
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(min=1), help="Processes that answer.")
+def serve(*, file: Path | None, host: str, port: int, workers: int) -> None:
     """Answer requests of any client with the models that FILE, TOML or YAML, describes.
 
-    Without FILE, the server shows the decisions of the shipped model folder, and calls no model.
+    Without FILE, the server shows the decisions of the shipped model folder, and calls no model. Several workers need a
+    table [state] in FILE.
     """
     try:
         import uvicorn
 
+        from router.cli.workers import run_workers
         from router.gateway.connection import LimitedHttpProtocol
         from router.gateway.guard import is_loopback
         from router.gateway.make import make_gateway
@@ -41,23 +47,41 @@ def serve(*, file: Path | None, host: str, port: int) -> None:
     config = None if file is None else read_config(file)
     if not is_loopback(host) and not (config and config.keys):
         raise ConfigError(f"--host {host} can be reached from other machines, so the clients need keys; add a table [keys]")
-    server = uvicorn.Server(
-        uvicorn.Config(
-            make_gateway(config),
-            http=LimitedHttpProtocol,
-            access_log=False,
-            server_header=False,
-            log_level="warning",
-            timeout_graceful_shutdown=_GRACE_S,
-        )
-    )
+    options: dict[str, Any] = {
+        "http": LimitedHttpProtocol,
+        "access_log": False,
+        "server_header": False,
+        "log_level": "warning",
+        "timeout_graceful_shutdown": _GRACE_S,
+    }
+    run: Callable[[list[socket.socket]], None]
+    if workers > 1:
+        run = partial(run_workers, _find_shared(config, workers), workers=workers, options=options)
+    else:
+        run = uvicorn.Server(uvicorn.Config(make_gateway(config), **options)).run
     with _bind(host, port) as listening:
         for warning in _find_missing_keys(config):
             click.echo(f"warning: {warning}", err=True)
         name = f"[{host}]" if ":" in host else host
         url = f"http://{name}:{listening.getsockname()[1]}"
         click.echo(f"{url}  OpenAI: base URL {url}/v1, model 'auto'", err=True)
-        server.run(sockets=[listening])
+        run([listening])
+
+
+def _find_shared(config: Config | None, workers: int) -> Path:
+    """Return the file of a configuration that several workers can run.
+
+    Raises:
+        InputError: If they could not share what they know, or the system cannot run them.
+    """
+    if sys.platform == "win32":
+        raise InputError(f"--workers {workers} cannot run on Windows; start one worker")
+    if config is None or config.serving.state is None:
+        raise InputError(
+            f"--workers {workers} needs a table [state] in FILE, or each worker would have limits and circuit breakers "
+            "of its own; add the table, or start one worker"
+        )
+    return config.path
 
 
 def _bind(host: str, port: int) -> socket.socket:

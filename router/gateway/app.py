@@ -34,6 +34,7 @@ from router.gateway.names import UnknownModelError, shorten
 from router.gateway.options import name_owner, take_options
 from router.gateway.protocol import WireFormat, read_field
 from router.gateway.responses import Responses
+from router.gateway.siblings import Siblings
 from router.gateway.visit import ClientGoneError, Visit
 from router.gateway.wire import Body, read_body, read_value
 
@@ -46,7 +47,7 @@ _PAGE_HEADERS = {
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def make_app(gateway: Gateway, metrics: Metrics, live: Live, log: RequestLog | None) -> Starlette:
+def make_app(gateway: Gateway, metrics: Metrics, live: Live, log: RequestLog | None, siblings: Siblings | None) -> Starlette:
     """Return the application of a gateway.
 
     Args:
@@ -54,6 +55,7 @@ def make_app(gateway: Gateway, metrics: Metrics, live: Live, log: RequestLog | N
         metrics: Its metrics.
         live: Its latest requests.
         log: Its log. None: there is none.
+        siblings: The other workers behind the same port. None: there are none.
     """
     chat, responses, messages = Chat(), Responses(), Messages()
     doors = {
@@ -62,14 +64,18 @@ def make_app(gateway: Gateway, metrics: Metrics, live: Live, log: RequestLog | N
         "/v1/messages": _Door(gateway, messages, messages.path),
         "/v1/messages/count_tokens": _Door(gateway, messages, "/messages/count_tokens"),
     }
-    pages = _Pages(gateway, metrics, live, log)
+    pages = _Pages(gateway, metrics, live, log, siblings)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         del app
+        if siblings is not None:
+            await siblings.open()
         try:
             yield
         finally:
+            if siblings is not None:
+                siblings.close()
             # This closes the upstream too, which is the router's executor.
             await gateway.router.aclose()
             if log is not None:
@@ -116,8 +122,10 @@ class _Door:
 class _Pages:
     """The paths that call no model."""
 
-    def __init__(self, gateway: Gateway, metrics: Metrics, live: Live, log: RequestLog | None) -> None:
-        self._gateway, self._metrics, self._live, self._log = gateway, metrics, live, log
+    def __init__(
+        self, gateway: Gateway, metrics: Metrics, live: Live, log: RequestLog | None, siblings: Siblings | None
+    ) -> None:
+        self._gateway, self._metrics, self._live, self._log, self._siblings = gateway, metrics, live, log, siblings
 
     def guard(self, handler: Handler, *, of_all_clients: bool = False) -> Handler:
         """Return a handler that asks for the key of a client first, and reports errors.
@@ -195,9 +203,10 @@ class _Pages:
         return _respond({name: price if math.isfinite(price) else None for name, price in prices.items()})
 
     async def write_metrics(self, request: Request) -> Response:
-        """Return the metrics."""
+        """Return the metrics of all workers."""
         del request
-        return Response(self._metrics.write(), media_type=CONTENT_TYPE)
+        body = self._metrics.write() if self._siblings is None else await self._siblings.write_metrics()
+        return Response(body, media_type=CONTENT_TYPE)
 
     async def show_live(self, request: Request) -> Response:
         """Return what the page shows of the requests."""

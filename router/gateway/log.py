@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sqlite3
+import sys
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
@@ -26,11 +27,13 @@ _MB = 1_000_000
 _DATABASES = (".sqlite", ".db")
 # A request waits so long for a database that another process has locked.
 _LOCKED_S, _MOST_WAITING = 0.05, 10_000
+# At the end there are no more requests, so rows that wait have more time.
+_CLOSING_S = 5.0
 _TABLE = "CREATE TABLE IF NOT EXISTS log (id TEXT PRIMARY KEY, at REAL NOT NULL, record TEXT NOT NULL)"
 
 
 class RequestLog(ABC):
-    """A log of requests. One process writes it."""
+    """A log of requests. Several processes of one machine may write it."""
 
     def __init__(self, config: LogConfig) -> None:
         self._config = config
@@ -82,19 +85,33 @@ class JsonLog(RequestLog):
 
     def _append(self, line: dict[str, object]) -> None:
         data = _encode(line) + b"\n"
+        if self._is_moved():
+            self._reopen()
         if os.fstat(self._file).st_size + len(data) > self._config.max_mb * _MB:
             self._rotate()
-        # One write, so that a line is whole or missing after a crash.
+        # One write, so that a line is whole or missing after a crash, and those of several processes do not mix.
         os.write(self._file, data)
 
     def _rotate(self) -> None:
+        _lock(self._file)
+        if not self._is_moved():
+            for number in range(self._config.keep, 0, -1):
+                source = self._path if number == 1 else self._numbered(number - 1)
+                if source.exists():
+                    source.replace(self._numbered(number))
+            if self._config.keep == 0:
+                self._path.unlink()
+        self._reopen()
+
+    def _is_moved(self) -> bool:
+        """Return whether another process has begun the next file."""
+        try:
+            return not os.path.samestat(self._path.stat(), os.fstat(self._file))
+        except FileNotFoundError:
+            return True
+
+    def _reopen(self) -> None:
         os.close(self._file)
-        for number in range(self._config.keep, 0, -1):
-            source = self._path if number == 1 else self._numbered(number - 1)
-            if source.exists():
-                source.replace(self._numbered(number))
-        if self._config.keep == 0:
-            self._path.unlink()
         self._file = _open_private(self._path)
 
     def _numbered(self, number: int) -> Path:
@@ -119,7 +136,9 @@ class SqliteLog(RequestLog):
         self._database.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; {_TABLE}")
 
     def close(self) -> None:
-        """Close the file. Rows that still wait are lost, and a warning says so."""
+        """Close the file. Rows that wait for another process for too long are lost, and a warning says so."""
+        self._database.execute(f"PRAGMA busy_timeout={1000 * _CLOSING_S:.0f}")
+        self._flush()
         if self._waiting:
             _log.warning("%d rows of the log are lost, because another process holds the file", len(self._waiting))
         self._database.close()
@@ -136,8 +155,11 @@ class SqliteLog(RequestLog):
         self._execute("UPDATE log SET record = json_set(record, '$.score', ?) WHERE id = ?", score, id_)
 
     def _execute(self, statement: str, *values: object) -> None:
-        """Write what waits and this. If another process holds the file, all of it waits for the next time."""
         self._waiting.append((statement, values))
+        self._flush()
+
+    def _flush(self) -> None:
+        """Write what waits. If another process holds the file, all of it waits for the next time."""
         try:
             while self._waiting:
                 self._database.execute(*self._waiting[0])
@@ -207,3 +229,12 @@ def _encode(line: dict[str, object]) -> bytes:
 
 def _open_private(path: Path) -> int:
     return os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
+
+
+def _lock(file: int) -> None:
+    """Wait until no other process holds a file, and hold it until it is closed."""
+    # Windows lets nobody rename a file that another process has open, so there one process writes it.
+    if sys.platform != "win32":
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX)

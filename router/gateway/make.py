@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from starlette.applications import Starlette
 
@@ -18,6 +19,7 @@ from router.gateway.live import Live
 from router.gateway.log import open_log
 from router.gateway.metrics import Metrics
 from router.gateway.names import make_names
+from router.gateway.siblings import Siblings
 from router.gateway.traces import Traces
 from router.gateway.upstream import Upstream
 
@@ -25,29 +27,30 @@ from router.gateway.upstream import Upstream
 _PATIENCE = {"deadline_s": 600.0, "first_token_s": 120.0, "chunk_s": 60.0, "answer_s": 300.0, "cooling_s": 10.0}
 
 
-def make_gateway(config: Config | None) -> Starlette:
+def make_gateway(config: Config | None, *, sockets: Path | None = None) -> Starlette:
     """Return the application of a configuration.
 
     Args:
         config: The configuration. None: the gateway shows decisions of the shipped model folder and calls nothing.
+        sockets: Folder of the sockets by which the workers behind one port ask each other. None: this is the only worker.
 
     Raises:
         ConfigError: If the parts of the configuration do not fit together, or a client has no key.
         ModelFolderError: If the model folder cannot be loaded.
     """
     if config is None:
-        return _assemble(Router.load(), None, None)
+        return _assemble(Router.load(), None, None, sockets)
     policy = CallPolicy(**{**_PATIENCE, **config.calls})
     config = replace(config, serving=replace(config.serving, calls=policy))
     upstream = Upstream(config.endpoints) if config.endpoints else None
     router = make_router(Router, config, connect=lambda endpoints: upstream or Upstream(endpoints))
     try:
-        return _assemble(router, upstream, config)
+        return _assemble(router, upstream, config, sockets)
     except InputError as error:
         raise ConfigError(f"{config.path}: {error}") from error
 
 
-def _assemble(router: Router, upstream: Upstream | None, config: Config | None) -> Starlette:
+def _assemble(router: Router, upstream: Upstream | None, config: Config | None, sockets: Path | None) -> Starlette:
     clients = Clients({} if config is None else config.keys, router.fleet.state)
     names = make_names(router, config)
     metrics = Metrics(router, clients)
@@ -64,4 +67,4 @@ def _assemble(router: Router, upstream: Upstream | None, config: Config | None) 
         limits=GatewayConfig() if config is None else config.gateway,
         observers=[metrics.add, live.add, Traces(providers).add, *([] if log is None else [log.add])],
     )
-    return make_app(gateway, metrics, live, log)
+    return make_app(gateway, metrics, live, log, None if sockets is None else Siblings(sockets, metrics))

@@ -36,4 +36,8 @@ def test_every_configuration_is_one(tmp_path: Path) -> None:
     for block in blocks:
         is_part = block.startswith("[models")
         file.write_text(endpoint + block if is_part else block, encoding="utf-8")
-        assert read_task_file(file) if block.startswith("[tasks") else read_config(file).models
+        if block.startswith("[tasks"):
+            assert read_task_file(file)
+        else:
+            config = read_config(file)
+            assert config.models or config.serving.state

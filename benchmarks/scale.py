@@ -41,17 +41,17 @@ _DAY_S = 86_400
 # More than any run asks for.
 _PER_MINUTE = 10**6
 # Exchanges of a process have at least this pause, as in router/state/shared.py.
-_LEAST_S = 0.05
+_LEAST_S = 0.02
 _UPSTREAM_PORT, _GATEWAY_PORT, _CLIENTS = 8381, 8391, 8
 
 # Name: default and meaning. The first group is measured, the second one is assumed.
 _ASSUMPTIONS: dict[str, tuple[float, str]] = {
     "decision-ms": (8.0, "processor time of a request with a new prompt, ms"),
     "memory-mb": (400.0, "memory of a replica, MB"),
-    "exchange-us": (600.0, "time of Redis for an exchange of 20 endpoints, µs"),
-    "exchange-bytes": (14_400.0, "bytes of an exchange, both ways"),
+    "exchange-us": (350.0, "time of Redis for an exchange of 20 endpoints, µs"),
+    "exchange-bytes": (8_700.0, "bytes of an exchange, both ways"),
     "request-us": (260.0, "time of Redis for budget, rate limit, session and health of a request, µs"),
-    "request-bytes": (1_470.0, "bytes of these, both ways"),
+    "request-bytes": (1_360.0, "bytes of these, both ways"),
     "prompts-per-day": (1e9, "prompts of a day"),
     "replicas": (1000, "replicas"),
     "peak": (3.0, "load of the busiest second as a multiple of the mean"),
@@ -59,7 +59,7 @@ _ASSUMPTIONS: dict[str, tuple[float, str]] = {
     "utilisation": (0.6, "share of a processor that may be used at the peak"),
     "redis-share": (0.5, "share of its one core that a Redis may use at the peak"),
     "sync-s": (0.25, "sync_s of [state]"),
-    "wakes": (1.0, "exchanges that a request asks for: 1 with a budget or sessions, else 0"),
+    "wakes": (0.05, "exchanges that a request asks for, because it fails"),
     "prompt-bytes": (6_000.0, "bytes of a request and its answer"),
     "usd-per-core-hour": (0.04, "price of a processor with 2 GB, USD"),
     "usd-per-redis-hour": (0.2, "price of a Redis with two cores, USD"),
@@ -79,8 +79,7 @@ class Replica:
         self.state._parts.clear()
         self.state.share_live(self.live)
         # No exchange in the background disturbs the figures.
-        self.state._closed = True
-        self.state._wake.set()
+        self.state._bell.close()
         self._number, self._sessions = number, 0
 
     def exchange(self) -> None:

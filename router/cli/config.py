@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -27,7 +28,9 @@ def config() -> None:
 def check_config(file: Path) -> None:
     """Make the router that FILE, TOML or YAML, describes. Print its models, endpoints and limits. Nothing is called."""
     config = read_config(file)
-    router = make_router(Router, config, connect=Unconnected)
+    # Nothing is called, and no state is shared.
+    alone = replace(config, serving=replace(config.serving, state=None))
+    router = make_router(Router, alone, connect=Unconnected)
     try:
         make_names(router, config)
     except InputError as error:
@@ -40,6 +43,11 @@ def _describe(profiles: Sequence[ModelProfile], config: Config) -> list[str]:
     lines = [f"{config.path}: {len(profiles)} models, strategy {config.strategy}, {_describe_defaults(config)}"]
     if serving.spend:
         lines.append(f"spend: {serving.spend.usd:g} USD per {serving.spend.window_s:g} s, then {serving.spend.on_spent}")
+    if serving.state:
+        unset = "" if serving.state.url_env in os.environ else " (not set)"
+        lines.append(
+            f"state: shared by routers with the prefix {serving.state.prefix}, URL in ${serving.state.url_env}{unset}"
+        )
     for profile in profiles if config.models else ():
         lines.append(f"{profile.name}  {_describe_limits(config, profile.name)}".rstrip())
         for name, weight in serving.endpoints.get(profile.name, {}).items():

@@ -34,7 +34,7 @@ class SharedLive:
     Args:
         live: The live state.
         link: Leads to Redis.
-        call_s: Failures call the other processes at most once in so many seconds.
+        call_s: Seconds between two exchanges. Failures call the other processes at most once in that time.
 
     Attributes:
         replica: Name of this process among them.
@@ -42,6 +42,8 @@ class SharedLive:
     """
 
     def __init__(self, live: LiveState, link: RedisLink, *, call_s: float) -> None:
+        # A process must not count as dead between two exchanges.
+        self._lease_s = max(LEASE_S, 4 * call_s)
         self._live, self._link, self.replica = live, link, uuid.uuid4().hex[:12]
         self._call_s = call_s
         self.replicas = 1
@@ -79,7 +81,14 @@ class SharedLive:
         """Return what the script `live` answers. None if the server does not answer."""
         link, replica = self._link, self.replica
         keys = [link.key("epoch"), link.key("replicas"), link.key("inflight"), self._inflight_key(replica)]
-        arguments: list[object] = [replica, LEASE_S, uuid.uuid4().hex, int(with_latencies), self._inflight_key(""), KEEP_S]
+        arguments: list[object] = [
+            replica,
+            self._lease_s,
+            uuid.uuid4().hex,
+            int(with_latencies),
+            self._inflight_key(""),
+            KEEP_S,
+        ]
         arguments += [link.epoch, link.key("calls"), self._call_s]
         for each in told:
             keys += [link.key("endpoint", each.name), link.key("latencies", each.name), link.key("probe", each.name)]

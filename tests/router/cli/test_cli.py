@@ -141,6 +141,20 @@ def test_config_check_says_what_is_served_where_and_names_no_key(
     assert "models.x.weight" in err
 
 
+def test_config_check_needs_no_server_of_the_shared_state(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STATE_URL", raising=False)
+    file = tmp_path / "router.toml"
+    file.write_text("[state]\nurl_env = 'STATE_URL'\nprefix = 'team'\n")
+    code, out, _ = run("config", "check", str(file))
+    assert code == 0
+    assert "state: shared by routers with the prefix team, URL in $STATE_URL (not set)" in out
+    file.write_text("[state]\nurl_env = 'redis://:word@host'\n")
+    code, _, err = run("config", "check", str(file))
+    assert code == 2
+    assert "must be the name of an environment variable" in err
+    assert "word@" not in err
+
+
 def test_a_strategy_is_chosen_by_name_and_a_key_keeps_its_model(run: Run) -> None:
     output = {run("route", PROMPT, "--strategy", "consistent-hash", "--key", f"user-{i}")[1].split()[0] for i in range(8)}
     assert len(output) > 1

@@ -79,7 +79,8 @@ def here(job: Job) -> Callable[[], Any]:
     return lambda: nullcontext(HereEngine(job))
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: other tests start a cluster of their own.
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     """A local cluster with two processors."""
     ray = pytest.importorskip("ray", reason="Ray is not installed")

@@ -101,7 +101,7 @@ class RateLimiter:
         # Reentrant: the garbage collector may end an abandoned stream while this thread holds the lock.
         self._lock = threading.RLock()
 
-    def limits(self, model: str) -> bool:
+    def has_limit(self, model: str) -> bool:
         """Return whether a model has a limit."""
         return model in self._requests or model in self._tokens
 

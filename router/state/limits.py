@@ -60,7 +60,7 @@ class SharedRateLimiter:
 
     def admit(self, model: str, *, tokens: int) -> bool:
         """Count a request if the limits allow it, and return whether they do. See `RateLimiter.admit`."""
-        if not self._own.limits(model):
+        if not self._own.has_limit(model):
             return True
         admitted = self._link.ask(lambda: self._all.admit(model, tokens=tokens))
         if admitted is None:
@@ -153,7 +153,9 @@ class SharedSpendTracker:
         self._lock = threading.RLock()
         # Names of the reservations that the server knows, by their USD. Which of several equal ones ends first is the same.
         self._reserved: defaultdict[float, list[str]] = defaultdict(list)
-        self._to_settle: list[tuple[str, float]] = []
+        self._to_settle: deque[tuple[str, float]] = deque()
+        # What was spent without the server. One sum, or a long outage would be told call by call.
+        self._untold_usd = 0.0
         self._remaining, self._heard_at = cap.usd, -math.inf
         # What this process may hold without the server.
         self._most_usd = cap.usd / count_replicas()
@@ -186,8 +188,10 @@ class SharedSpendTracker:
         with self._lock:
             self._own.settle(expected_usd, actual_usd)
             names = self._reserved[expected_usd]
-            # A reservation that was made without the server has no name.
-            self._to_settle.append((_name(names.pop(), expected_usd) if names else "", actual_usd))
+            if names:
+                self._to_settle.append((_name(names.pop(), expected_usd), actual_usd))
+            else:
+                self._untold_usd += actual_usd
             if not names:
                 del self._reserved[expected_usd]
         self._wake()
@@ -198,11 +202,13 @@ class SharedSpendTracker:
             with self._lock:
                 open_ = [usd for usd, names in self._reserved.items() for _ in names]
                 self._reserved.clear()
-                self._to_settle = [("", self._own.used_usd() - sum(open_))]
+                self._to_settle.clear()
+                self._untold_usd = self._own.used_usd() - sum(open_)
             for usd in open_:
                 name = uuid.uuid4().hex
                 if self._tell(new=(name, usd), trial=True):
-                    self._reserved[usd].append(name)
+                    with self._lock:
+                        self._reserved[usd].append(name)
         self.flush()
         if time.monotonic() - self._heard_at > _FRESH_S:
             self._tell(trial=True)
@@ -210,10 +216,15 @@ class SharedSpendTracker:
     def flush(self) -> None:
         """Tell the server the actual costs."""
         while self._to_settle:
-            old = self._to_settle[0]
-            if self._tell(old=old, trial=True) is None:
+            if self._tell(old=self._to_settle[0], trial=True) is None:
                 return
-            self._to_settle.remove(old)
+            self._to_settle.popleft()
+        with self._lock:
+            # What has left the window does not count any more.
+            usd, self._untold_usd = min(self._untold_usd, self._own.used_usd()), 0.0
+        if usd > 0 and self._tell(old=("", usd), trial=True) is None:
+            with self._lock:
+                self._untold_usd += usd
 
     def _tell(
         self, *, new: tuple[str, float] | None = None, old: tuple[str, float] | None = None, trial: bool = False

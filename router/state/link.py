@@ -33,6 +33,7 @@ class RedisLink:
         timeout_s: Seconds to wait for an answer.
 
     Attributes:
+        failures: How often the server has not answered.
         problem: Why the server is not used now. None if it is used.
         epoch: The server's memory, by the name that the first process gave it. Another name: the server has forgotten.
         client: The client of redis-py.
@@ -63,6 +64,7 @@ class RedisLink:
         self._scripts: dict[str, Any] = {}
         self._errors = (redis.RedisError, OSError)
         self._logged_at = -_QUIET_S
+        self.failures = 0
         self.problem: str | None = "not connected yet"
         self.epoch = ""
 
@@ -108,6 +110,7 @@ class RedisLink:
 
     def fail(self, error: Exception) -> None:
         """Do not use the server until it has recovered."""
+        self.failures += 1
         # The class only: a message may hold the address or a key.
         was_up, self.problem = self.problem is None, type(error).__name__
         now = time.monotonic()

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 
+from router.state.settings import MOST_AT_ONCE
+
 if TYPE_CHECKING:
     from router.state.link import RedisLink
 
@@ -69,7 +71,7 @@ class Notes(Generic[_T]):
         if self._link is None:
             return
         pipe = self._link.client.pipeline(transaction=False)
-        while not self._waiting.empty():
+        while not self._waiting.empty() and len(pipe) < MOST_AT_ONCE:
             pipe.set(*self._waiting.get(), ex=_KEEP_S)
         if len(pipe):
             self._link.ask(pipe.execute, trial=True)

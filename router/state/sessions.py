@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from router.state.settings import KEEP_S
+from router.state.settings import KEEP_S, MOST_AT_ONCE
 from router.strategies.sticky import Session, Sessions
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class SharedSessions(Sessions):
     def flush(self) -> None:
         """Tell the server what has changed."""
         pipe = self._link.client.pipeline(transaction=False)
-        while not self._waiting.empty():
+        while not self._waiting.empty() and len(pipe) < MOST_AT_ONCE:
             name, data = self._waiting.get()
             pipe.set(name, data, ex=KEEP_S)
         if len(pipe):

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 LEASE_S = 10
 # Keys that nobody uses are forgotten after a day.
 KEEP_S = 86_400
+# Commands that are sent together. More would not be answered in time.
+MOST_AT_ONCE = 500
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PREFIX = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 

@@ -159,8 +159,11 @@ class SharedState:
                 return False
             # While a server that has forgotten everything is told again, nobody relies on it.
             has_forgotten, self._epoch = self._epoch not in ("", self._link.epoch), self._link.epoch
+            before = self._link.failures
             for part in self._parts:
                 part.exchange(has_forgotten=has_forgotten)
+            if self._link.failures > before:
+                return False
             self._link.recover()
             return True
 

@@ -91,6 +91,21 @@ def test_without_the_server_each_replica_may_spend_its_share_of_a_budget(server:
     assert first.remaining_usd() == pytest.approx(0.01)
 
 
+def test_what_was_spent_in_a_long_outage_is_told_in_one_sum(server: RedisServer, sharing: Sharing) -> None:
+    first, second = (sharing.add().make_spend_tracker(CAP, name="all") for _ in range(2))
+    server.signal(19)
+    for _ in range(500):
+        if first.reserve(0.0005):
+            first.settle(0.0005, 0.0005)
+    server.signal(18)
+    before = server.client.info("commandstats")
+    sharing.exchange()
+    calls = [stats.get("cmdstat_evalsha", {}).get("calls", 0) for stats in (before, server.client.info("commandstats"))]  # type: ignore[union-attr]
+    assert calls[1] - calls[0] < 20
+    assert not second.reserve(0.76)
+    assert second.reserve(0.74)
+
+
 def test_the_reservations_of_a_replica_that_died_are_given_back(server: RedisServer, sharing: Sharing) -> None:
     first, second = (sharing.add().make_spend_tracker(CAP, name="all") for _ in range(2))
     assert first.reserve(0.8)

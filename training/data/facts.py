@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,8 +13,10 @@ from training.data.fields import read_count, read_number, split_capabilities
 from training.data.problems import SHOWN_CHARS, Problems, count_more
 
 _PRICES = ("input_usd_per_mtok", "output_usd_per_mtok", "cached_input_usd_per_mtok")
-_NUMBERS = (*_PRICES, "cache_lifetime_s", "output_tokens_ratio")
-FACT_COLUMNS = ("provider", *_NUMBERS, "context_window", "capabilities", "request", "source")
+_NUMBERS = (*_PRICES, "cache_lifetime_s", "output_tokens_ratio", "parameters_b")
+_ABOVE_ZERO = ("output_tokens_ratio", "parameters_b")
+FACT_COLUMNS = ("provider", *_NUMBERS, "context_window", "capabilities", "request", "released", "source")
+_DATE = re.compile(r"20\d\d-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?")
 # Between the name of a model and that of its variant: `gpt-5.5@high`.
 _VARIANT = "@"
 # USD per million tokens. The cheapest models cost some 0.01, and a token of the dearest ones 0.0006.
@@ -34,6 +37,8 @@ class ModelFacts:
         context_window: Context window in tokens, at least 1. None if unknown.
         capabilities: Names such as `tools` or `vision`.
         request: Parameters that make a variant of the model, such as `{"reasoning_effort": "high"}`. Empty for a model.
+        released: Date of release as `YYYY-MM-DD`, or `YYYY-MM` if the day is unknown. Empty if unknown.
+        parameters_b: Billions of parameters in total, not only the active ones. None if the maker does not publish them.
         source: The origin of the model's first row that names one.
     """
 
@@ -46,6 +51,8 @@ class ModelFacts:
     context_window: int | None = None
     capabilities: frozenset[str] = frozenset()
     request: Mapping[str, object] = field(default_factory=dict)
+    released: str = ""
+    parameters_b: float | None = None
     source: str = ""
 
 
@@ -118,23 +125,35 @@ class FactCollector:
 
     def _read(self, number: int, name: str, text: str) -> Any:
         """Return the value of a fact. A wrong number is reported and becomes None."""
-        if name == "capabilities":
-            return frozenset(split_capabilities(text))
-        if name in ("provider", "source"):
-            return text
-        if name == "request":
-            return self._read_request(number, text)
+        match name:
+            case "capabilities":
+                return frozenset(split_capabilities(text))
+            case "provider" | "source":
+                return text
+            case "request":
+                return self._read_request(number, text)
+            case "released":
+                return self._read_date(number, name, text)
+        return self._read_number(number, name, text)
+
+    def _read_number(self, number: int, name: str, text: str) -> float | None:
         read = read_number if name in _NUMBERS else read_count
         value = read(number, name, text, self.problems, decimal_comma=self.decimal_comma)
         if math.isnan(value):
             return None
-        if name == "output_tokens_ratio" and value == 0:
-            self.problems.add(number, f"output_tokens_ratio must be above 0, got {text}; correct it or leave it empty")
+        if name in _ABOVE_ZERO and value == 0:
+            self.problems.add(number, f"{name} must be above 0, got {text}; correct it or leave it empty")
         if name in _NUMBERS:
             return value
         if value < 1:
             self.problems.add(number, f"context_window must be at least 1, got {text}; correct it or leave it empty")
         return int(value)
+
+    def _read_date(self, number: int, name: str, text: str) -> str:
+        if not _DATE.fullmatch(text):
+            rule = "must be a date as YYYY-MM-DD or YYYY-MM"
+            self.problems.add(number, f"{name} {rule}, got {text[:SHOWN_CHARS]!r}; correct it or leave it empty")
+        return text
 
     def _read_request(self, number: int, text: str) -> dict[str, object] | None:
         try:

@@ -33,6 +33,9 @@ BROKEN_LONG = {
         "model,task,score,provider\na,qa,.5,X\na,math,.5,Y\n", "row 3", "the same in all its rows, got 'X' and 'Y'", "; ",
     ),
     "a window of no token": ("model,task,score,context_window\na,qa,.5,0.5\n", "row 2", "context_window", "; "),
+    "no size": ("model,task,score,parameters_b\na,qa,.5,0\n", "row 2", "parameters_b must be above 0, got 0", "leave it"),
+    "no date": ("model,task,score,released\na,qa,.5,May 2026\n", "row 2", "as YYYY-MM-DD or YYYY-MM, got 'May", "leave it"),
+    "month 13": ("model,task,score,released\na,qa,.5,2026-13\n", "row 2", "released must be a date", "leave it"),
     "NUL": ("model,task,score,x\na,qa,1,b\0\n", "row 2", "NUL characters, found in ['x']", "remove them"),
     "not UTF-8": (b"model,task,score\na,qa,1\nb\xe9,qa,1\n", "row 3", "must be UTF-8", "save it"),
     "two groups": ("model,prompt,score,group\na,p,1,g\nb,p,1,\nc,p,1,h\n", "row 4", "got 'g' and 'h'", "correct one"),
@@ -84,6 +87,12 @@ def test_facts_may_be_in_one_row_only(tmp_path: Path) -> None:
     able = frozenset({"tools", "vision"})
     known = ModelFacts(provider="P", input_usd_per_mtok=1.5, context_window=128_000, capabilities=able, source="first")
     assert list(facts.items()) == [("b", known), ("a", ModelFacts())]
+
+
+def test_a_date_of_release_and_a_size_are_read(tmp_path: Path) -> None:
+    content = "model,task,score,released,parameters_b\na,qa,.5,2025-08-05,116.8\nb,qa,.5,2026-04,\n"
+    facts = read_benchmark(write(tmp_path, "b.csv", content)).facts
+    assert facts == {"a": ModelFacts(released="2025-08-05", parameters_b=116.8), "b": ModelFacts(released="2026-04")}
 
 
 def test_a_prompt_is_in_the_group_that_any_of_its_rows_names(tmp_path: Path) -> None:

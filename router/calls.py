@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from router.decision import RoutingDecision
-from router.types import FailureClass, WireProtocol
+from router.types import FailureClass, ModelProfile, WireProtocol
 
 Messages = Sequence[Mapping[str, Any]]
 
@@ -26,6 +26,11 @@ class CallTarget:
         capabilities: Abilities of the model besides text, such as `vision`, `tools`, `json`.
         input_usd_per_mtok: Price in USD per million input tokens. None if unknown.
         output_usd_per_mtok: Price in USD per million output tokens. None if unknown.
+        cached_input_usd_per_mtok: The same for input tokens from the prompt cache. None: as other input, here and below.
+        cache_write_usd_per_mtok: The same for input tokens that are written to it.
+        audio_input_usd_per_mtok: The same for input tokens of audio.
+        audio_output_usd_per_mtok: The same for output tokens of audio. None: as other output.
+        image_input_usd_per_mtok: The same for input tokens of images.
         protocols: The protocols that the endpoint speaks.
         server: What fails as one if it is down: endpoints of one host have the same. Empty: the endpoint.
     """
@@ -39,6 +44,11 @@ class CallTarget:
     capabilities: frozenset[str] = frozenset()
     input_usd_per_mtok: float | None = None
     output_usd_per_mtok: float | None = None
+    cached_input_usd_per_mtok: float | None = None
+    cache_write_usd_per_mtok: float | None = None
+    audio_input_usd_per_mtok: float | None = None
+    audio_output_usd_per_mtok: float | None = None
+    image_input_usd_per_mtok: float | None = None
     protocols: frozenset[WireProtocol] = frozenset({"chat"})
     server: str = ""
 
@@ -131,6 +141,11 @@ class Usage:
         input_tokens: Tokens of the prompt. None if the response does not report them.
         output_tokens: Tokens of the answer. None if the response does not report them.
         cost_usd: Cost that the server charged, in USD. None if the response does not report it.
+        cached_tokens: How many of the input tokens came from the prompt cache.
+        cache_write_tokens: How many of the input tokens were written to it.
+        audio_input_tokens: How many of the input tokens are audio.
+        audio_output_tokens: How many of the output tokens are audio.
+        image_input_tokens: How many of the input tokens are images.
 
     >>> Usage(input_tokens=12, output_tokens=80).cost_usd is None
     True
@@ -139,6 +154,11 @@ class Usage:
     input_tokens: int | None = None
     output_tokens: int | None = None
     cost_usd: float | None = None
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    audio_input_tokens: int = 0
+    audio_output_tokens: int = 0
+    image_input_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -312,10 +332,36 @@ def name_target(endpoint: str, model: str, *, shared: bool) -> str:
 
 def cost_of(usage: Usage, target: CallTarget) -> float | None:
     """Return the cost of an answer in USD: as charged, else tokens × price. None if a token count or a price is unknown."""
-    if usage.cost_usd is not None:
-        return usage.cost_usd
-    prices = (target.input_usd_per_mtok, target.output_usd_per_mtok)
-    tokens = (usage.input_tokens, usage.output_tokens)
-    parts = [price * n / 1e6 for price, n in zip(prices, tokens, strict=True) if price is not None and n is not None]
-    # Half a cost would look like a cheap answer. It counts as unknown.
-    return sum(parts) if len(parts) == len(prices) else None
+    return price_usage(usage, target) if usage.cost_usd is None else usage.cost_usd
+
+
+def price_usage(usage: Usage, prices: CallTarget | ModelProfile) -> float | None:
+    """Return tokens × price in USD. None if a token count or a price is unknown: half a cost would look like a cheap answer.
+
+    Tokens of a kind without a price of its own cost as much as other input or output.
+    """
+    text_in, text_out = prices.input_usd_per_mtok, prices.output_usd_per_mtok
+    if text_in is None or text_out is None or usage.input_tokens is None or usage.output_tokens is None:
+        return None
+    inputs = (
+        (usage.cached_tokens, prices.cached_input_usd_per_mtok),
+        (usage.cache_write_tokens, prices.cache_write_usd_per_mtok),
+        (usage.audio_input_tokens, prices.audio_input_usd_per_mtok),
+        (usage.image_input_tokens, prices.image_input_usd_per_mtok),
+    )
+    outputs = ((usage.audio_output_tokens, prices.audio_output_usd_per_mtok),)
+    usd = _sum_tokens(usage.input_tokens, text_in, inputs) + _sum_tokens(usage.output_tokens, text_out, outputs)
+    return usd / 1e6
+
+
+def _sum_tokens(total: int, price: float, kinds: Sequence[tuple[int, float | None]]) -> float:
+    """Return the sum of tokens × price.
+
+    Args:
+        total: All tokens.
+        price: Price of the tokens of no kind.
+        kinds: Tokens of each kind, and their price. None: that of the others.
+    """
+    priced = [(n, own) for n, own in kinds if own is not None]
+    # A token may be of two kinds, such as cached audio. Then no less than 0 tokens are left for the rest.
+    return max(0, total - sum(n for n, _ in priced)) * price + sum(n * own for n, own in priced)

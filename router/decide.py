@@ -280,6 +280,7 @@ class Decider:
             [name for name in models if name not in excluded],
             classification.prediction.probabilities,
             tokens=prompt.tokens,
+            media=prompt.media,
             preference=preference,
             latency_s=self._fleet.latency_s() if weighs_time else {},
             features=classification.features,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
+from router.dates import first_day
 from router.errors import InputError
 
 if TYPE_CHECKING:
@@ -75,9 +76,13 @@ class Estimate:
         _require_non_negative("n", self.n)
 
 
-_NUMBERS = (
-    "input_usd_per_mtok", "output_usd_per_mtok", "cached_input_usd_per_mtok", "cache_lifetime_s", "cost_usd", "latency_s",
+# The prices of one call, which `router.calls.price_usage` sums.
+CALL_PRICES = (
+    "input_usd_per_mtok", "output_usd_per_mtok", "cached_input_usd_per_mtok", "cache_write_usd_per_mtok",
+    "audio_input_usd_per_mtok", "audio_output_usd_per_mtok", "image_input_usd_per_mtok",
 )  # fmt: skip
+PRICES = (*CALL_PRICES, "batch_input_usd_per_mtok", "batch_output_usd_per_mtok")
+_NUMBERS = (*PRICES, "cache_lifetime_s", "cost_usd", "latency_s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +100,13 @@ class ModelProfile:
         output_usd_per_mtok: List price in USD per million output tokens. None if unknown.
         cached_input_usd_per_mtok: Price in USD per million input tokens that the provider's prompt cache holds. None if it
             keeps none.
+        cache_write_usd_per_mtok: Price in USD per million input tokens that are written to that cache. None: as other input.
+        audio_input_usd_per_mtok: Price in USD per million input tokens of audio. None: as other input.
+        audio_output_usd_per_mtok: Price in USD per million output tokens of audio. None: as other output.
+        image_input_usd_per_mtok: Price in USD per million input tokens of images. None: as other input.
+        batch_input_usd_per_mtok: Price in USD per million input tokens in the provider's batch API. None if it has none.
+        batch_output_usd_per_mtok: Price in USD per million output tokens there. None if it has none.
+        prices_as_of: Date of the prices as `YYYY-MM-DD` or `YYYY-MM`. Empty if unknown.
         cache_lifetime_s: Seconds after the last request for which that cache keeps a prompt.
         output_tokens: Mean length of an answer in tokens, by task.
         output_tokens_ratio: Length of a variant's answers relative to those of its model, hidden reasoning included. It
@@ -122,6 +134,13 @@ class ModelProfile:
     input_usd_per_mtok: float | None = None
     output_usd_per_mtok: float | None = None
     cached_input_usd_per_mtok: float | None = None
+    cache_write_usd_per_mtok: float | None = None
+    audio_input_usd_per_mtok: float | None = None
+    audio_output_usd_per_mtok: float | None = None
+    image_input_usd_per_mtok: float | None = None
+    batch_input_usd_per_mtok: float | None = None
+    batch_output_usd_per_mtok: float | None = None
+    prices_as_of: str = ""
     cache_lifetime_s: float = 300.0
     output_tokens: Mapping[str, float] = field(default_factory=dict)
     output_tokens_ratio: float = 1.0
@@ -140,8 +159,10 @@ class ModelProfile:
 
     def __post_init__(self) -> None:
         _require(isinstance(self.name, str) and bool(self.name), "name must be a string that is not empty", self.name)
-        for name in ("provider", "source", "variant_of"):
+        for name in ("provider", "source", "variant_of", "prices_as_of"):
             _require(isinstance(getattr(self, name), str), f"{name} must be a string", getattr(self, name))
+        day = self.prices_as_of
+        _require(not day or first_day(day) is not None, "prices_as_of must be a date as YYYY-MM-DD or YYYY-MM", day)
         _require(isinstance(self.request, Mapping), "request must map parameters to values", self.request)
         is_variant = bool(self.variant_of) == bool(self.request) and self.variant_of != self.name
         _require(is_variant, "variant_of and request must be set together, and name another model", self.variant_of)

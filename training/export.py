@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from router.types import ModelProfile
+from router.types import PRICES, ModelProfile
 from training.data.table import DatasetError
 
 FORMAT = "llm-router-profiles"
@@ -26,7 +26,8 @@ def export_profiles(profiles: Sequence[ModelProfile], *, source: Mapping[str, An
     | `tasks` | every task that a model has a quality for, in the profiles' order. |
     | `models` | an object for each model, in the profiles' order, with these keys: |
     | … `name`, `provider` | texts. `provider` may be empty. |
-    | … `input_usd_per_mtok`, `output_usd_per_mtok` | list price in USD per million tokens, or null. |
+    | … `input_usd_per_mtok`, `output_usd_per_mtok`, … | the prices of `ModelProfile` in USD per million tokens, or null. |
+    | … `prices_as_of` | date of the prices. It may be empty. |
     | … `cost_usd`, `latency_s` | measured means for one prompt, in USD and in seconds, or null. |
     | … `context_window` | tokens, or null. |
     | … `capabilities` | texts in alphabetical order, such as `tools`, `vision`. |
@@ -78,9 +79,8 @@ def _describe(profile: ModelProfile) -> dict[str, Any]:
         "variant_of": profile.variant_of,
         "request": dict(profile.request),
         "provider": profile.provider,
-        "input_usd_per_mtok": profile.input_usd_per_mtok,
-        "output_usd_per_mtok": profile.output_usd_per_mtok,
-        "cached_input_usd_per_mtok": profile.cached_input_usd_per_mtok,
+        **{name: getattr(profile, name) for name in PRICES},
+        "prices_as_of": profile.prices_as_of,
         "cache_lifetime_s": profile.cache_lifetime_s,
         "cost_usd": profile.cost_usd,
         "latency_s": profile.latency_s,

@@ -36,6 +36,7 @@ class Classified:
         tier: Index of the tier that read the prompt, shape (n,). −1 if none did.
         probabilities: Probability of each task of the profile table, shape (n, t).
         tokens: Size of the prompt, shape (n,).
+        media: How many of the tokens are audio and images, shape (n, 2).
         shift: Shift of the quality by the prompt, shape (n, m), or (n, 1) without prompt heads.
         log_ratio: Logarithm of the ratio by which the prompt changes the cost, of the same shape.
         candidates: Whether a model can serve the prompt, shape (n, m).
@@ -48,6 +49,7 @@ class Classified:
     tier: NDArray[np.int8]
     probabilities: NDArray[np.float64]
     tokens: NDArray[np.int64]
+    media: NDArray[np.int64]
     shift: NDArray[np.float32]
     log_ratio: NDArray[np.float32]
     candidates: NDArray[np.bool_]
@@ -102,6 +104,7 @@ def classify(decider: Decider, prompts: Sequence[ParsedPrompt | str], options: R
         tier=np.full(n, -1, np.int8),
         probabilities=np.zeros((n, len(labels))),
         tokens=np.zeros(n, np.int64),
+        media=np.zeros((n, 2), np.int64),
         shift=np.zeros((n, m if table.has_heads else 1), np.float32),
         log_ratio=np.zeros((n, m if table.has_heads else 1), np.float32),
         candidates=np.zeros((n, m), np.bool_),
@@ -120,6 +123,7 @@ def classify(decider: Decider, prompts: Sequence[ParsedPrompt | str], options: R
         found.tier[i] = -1 if prediction.tier is None else _TIERS.index(prediction.tier)
         found.probabilities[i] = [prediction.probabilities.get(task, 0.0) for task in labels]
         found.tokens[i] = prompt.tokens
+        found.media[i] = prompt.media
         shifts = table.find_shifts(classification.features, 1.0 - prediction.inherited)
         if shifts is not None:
             found.shift[i], found.log_ratio[i] = shifts

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from router.score.choice import fill_unknown, find_utility, rank_models
+from router.score.scoring import MediaArrays
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,12 +48,14 @@ def score_prompts(table: ProfileTable, classified: Classified, max_cost_usd: flo
         classified: The prompts.
         max_cost_usd: Models that are expected to cost more for a prompt may not be chosen.
     """
+    audio, image = (classified.media[:, kind, None, None] for kind in range(2))
     # A matrix of one row per prompt: the product of all rows at once would round in another order.
     expected = table.expect(
         classified.probabilities[:, None, :],
         tokens=classified.tokens[:, None, None],
         shift=classified.shift[:, None, :],
         log_ratio=classified.log_ratio[:, None, :],
+        media=MediaArrays(audio, image),
     )
     quality, cost_usd = expected.quality[:, 0], expected.cost_usd[:, 0].copy()
     latency_s = np.tile(table.latency_s, (len(quality), 1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from router.classify.tokens import count_tokens
@@ -26,6 +26,21 @@ _SHORTEST_DATA = 256
 _LONGEST_NAME = 40
 
 
+class Media(NamedTuple):
+    """How many tokens of a prompt are of a kind that may have a price of its own.
+
+    Attributes:
+        audio: Tokens of recordings.
+        image: Tokens of images.
+    """
+
+    audio: int = 0
+    image: int = 0
+
+
+NO_MEDIA = Media()
+
+
 class Content(NamedTuple):
     """The content of a message.
 
@@ -34,12 +49,14 @@ class Content(NamedTuple):
         tokens: Upper estimate of the size.
         needs: Capabilities that it needs.
         unknown: Types of parts that are not known.
+        media: How many of the tokens are audio and images.
     """
 
     texts: tuple[str, ...]
     tokens: int
     needs: frozenset[str] = frozenset()
     unknown: frozenset[str] = frozenset()
+    media: Media = NO_MEDIA
 
 
 def read_content(content: object, where: str) -> Content:
@@ -53,8 +70,9 @@ def read_content(content: object, where: str) -> Content:
         InputError: If the content or a part has another type.
 
     >>> parts = [{"type": "text", "text": "what is this?"}, {"type": "image_url", "image_url": {"url": "https://a.b/c.png"}}]
-    >>> read_content(parts, "message 0")
-    Content(texts=('what is this?',), tokens=5005, needs=frozenset({'vision'}), unknown=frozenset())
+    >>> content = read_content(parts, "message 0")
+    >>> content.texts, content.tokens, content.needs, content.media
+    (('what is this?',), 5005, frozenset({'vision'}), Media(audio=0, image=5000))
     """
     if content is None:  # an assistant turn that only calls tools
         return Content((), 0)
@@ -70,7 +88,13 @@ def read_content(content: object, where: str) -> Content:
         sum(part.tokens for part in parts),
         frozenset().union(*(part.needs for part in parts)),
         frozenset().union(*(part.unknown for part in parts)),
+        add_media(part.media for part in parts),
     )
+
+
+def add_media(media: Iterable[Media]) -> Media:
+    """Return the sums."""
+    return Media(*map(sum, zip(NO_MEDIA, *media, strict=True)))
 
 
 def write_json(value: object) -> str:
@@ -100,7 +124,9 @@ def _read_part(part: Mapping[str, object], where: str) -> Content:
     words = kind.split("_")
     need = next((_NEEDS[word] for word in words if word in _NEEDS), None)
     if need is not None:
-        return Content((), _count_media(part, need), frozenset({need}))
+        tokens = _count_media(part, need)
+        media = Media(audio=tokens if need == "audio" else 0, image=tokens if need == "vision" else 0)
+        return Content((), tokens, frozenset({need}), media=media)
     tokens = count_tokens(write_json(part))
     if kind not in _TEXTUAL:
         return Content((), tokens, unknown=frozenset({_name(kind)}))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from router.classify.messages import Message, Prompt, read_messages
-from router.classify.parts import Content, read_content, write_json
+from router.classify.parts import NO_MEDIA, Content, Media, add_media, read_content, write_json
 from router.classify.request import Said, find_requests
 from router.classify.session import NO_SESSION, Session, read_session
 from router.classify.tokens import count_tokens
@@ -31,6 +31,7 @@ class ParsedPrompt:
         turns: The person's own words in the turns that decide, newest first, each cut to head and tail. Turns without such
             words are left out. Never empty.
         tokens: Upper estimate of the size of all messages and tools, in tokens.
+        media: How many of the tokens are audio and images.
         needs: Capabilities that the content needs: `vision`, `audio`, `video`, `file`.
         unknown_parts: Types of content parts that are not known, in alphabetical order. `other` if a type is no plain name.
         session: What the messages show of their session.
@@ -39,6 +40,7 @@ class ParsedPrompt:
 
     turns: tuple[str, ...]
     tokens: int
+    media: Media = NO_MEDIA
     needs: frozenset[str] = frozenset()
     unknown_parts: tuple[str, ...] = ()
     session: Session = NO_SESSION
@@ -81,6 +83,7 @@ def parse_prompt(prompt: Prompt, *, tools: object = None) -> ParsedPrompt:
     return ParsedPrompt(
         turns=turns,
         tokens=sum(map(_count_message, messages, contents)) + extra,
+        media=add_media(content.media for content in contents),
         needs=frozenset().union(*(content.needs for content in contents)),
         unknown_parts=tuple(sorted(frozenset().union(*(content.unknown for content in contents)))),
         session=read_session(messages, [content.texts for content in contents], turns[0]),

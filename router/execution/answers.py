@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from router.calls import Chunk, Reply, Usage
 from router.errors import CallError
 from router.execution.failures import failure_in
+from router.execution.usage import read_chat_usage
 
 # Finish reasons of servers for an answer that broke off: OpenRouter and Mistral, Zhipu, DeepSeek, SGLang and vLLM.
 _BROKEN = {"error", "network_error", "insufficient_system_resource", "abort"}
@@ -34,7 +34,7 @@ def read_reply(answer: object, *, raw: object) -> Reply:
     _check_answer(answer, choice, finish_reason, has_content=has_content)
     if finish_reason is None and not has_content:
         raise CallError("transient", "the answer is malformed or has no choices")
-    return Reply(text=text, finish_reason=finish_reason, usage=_read_usage(answer) or Usage(), raw=raw)
+    return Reply(text=text, finish_reason=finish_reason, usage=read_chat_usage(_get(answer, "usage")) or Usage(), raw=raw)
 
 
 def read_chunk(event: object, *, raw: object, begun: bool = False) -> Chunk | None:
@@ -50,7 +50,7 @@ def read_chunk(event: object, *, raw: object, begun: bool = False) -> Chunk | No
     Raises:
         CallError: If the event reports a failure.
     """
-    choice, usage = _first_choice(event), _read_usage(event)
+    choice, usage = _first_choice(event), read_chat_usage(_get(event, "usage"))
     delta = _get(choice, "delta")
     text, finish_reason = _read_text(delta) or _read_older_text(choice), _read_finish_reason(choice)
     has_content = bool(text) or _has_other_content(delta)
@@ -112,18 +112,6 @@ def _has_other_content(delta: object) -> bool:
     """Return whether a delta has anything besides its role and a text, such as a tool call or reasoning."""
     fields = delta if isinstance(delta, Mapping) else {}
     return any(value and (name not in ("role", "content") or isinstance(value, list)) for name, value in fields.items())
-
-
-def _read_usage(answer: object) -> Usage | None:
-    """Return the usage that an answer reports. None if it reports nothing."""
-    reported = _get(answer, "usage")
-    tokens = [_get(reported, name) for name in ("prompt_tokens", "completion_tokens")]
-    input_tokens, output_tokens = (n if isinstance(n, int) and n >= 0 else None for n in tokens)
-    # OpenAI does not report a cost, but many other servers of its protocol do.
-    cost = _get(reported, "cost")
-    cost_usd = cost if isinstance(cost, int | float) and math.isfinite(cost) and cost >= 0 else None
-    usage = Usage(input_tokens=input_tokens, output_tokens=output_tokens, cost_usd=cost_usd)
-    return None if usage == Usage() else usage
 
 
 def _get(holder: object, name: str) -> object:

@@ -14,7 +14,7 @@ from starlette.types import Receive, Send
 
 from router.call_options import CallOptions
 from router.caller import Planned
-from router.calls import Completion, Usage
+from router.calls import Completion, Usage, price_usage
 from router.config.schema import GatewayConfig
 from router.core import Router
 from router.decision import RoutingDecision
@@ -284,13 +284,7 @@ class Gateway:
 
     def _find_baseline_cost(self, usage: Usage) -> float | None:
         """Return what the tokens would have cost at the baseline."""
-        profile = self._baseline
-        if profile is None or usage.input_tokens is None or usage.output_tokens is None:
-            return None
-        if profile.input_usd_per_mtok is None or profile.output_usd_per_mtok is None:
-            return None
-        price = profile.input_usd_per_mtok * usage.input_tokens + profile.output_usd_per_mtok * usage.output_tokens
-        return price / 1e6
+        return None if self._baseline is None else price_usage(usage, self._baseline)
 
     def _require_upstream(self) -> Upstream:
         if self.upstream is None:

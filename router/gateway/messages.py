@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import msgspec
@@ -10,6 +11,7 @@ import msgspec
 from router.calls import Chunk, Reply, Usage
 from router.errors import CallError
 from router.execution.failures import failure_in
+from router.execution.usage import read_messages_usage
 from router.gateway.protocol import (
     EventReader,
     Request,
@@ -74,7 +76,7 @@ class Messages(WireFormat):
             return Reply(text="", finish_reason="stop")
         if not isinstance(message.get("content"), list):
             raise CallError("transient", "the answer is malformed or has no content")
-        return Reply(text="", finish_reason=_read_stop(message), usage=_read_usage(message.get("usage")) or Usage())
+        return Reply(text="", finish_reason=_read_stop(message), usage=read_messages_usage(message.get("usage")) or Usage())
 
     def read_events(self) -> EventReader:
         """See `WireFormat.read_events`."""
@@ -104,13 +106,14 @@ class _MessageEvents(EventReader):
         if kind == "message_start":
             # The tokens of the prompt come at the start, those of the answer at the end.
             message = event.get("message")
-            self._usage = _read_usage(message.get("usage") if isinstance(message, Mapping) else None) or self._usage
+            self._usage = read_messages_usage(message.get("usage") if isinstance(message, Mapping) else None) or self._usage
             return None
         if kind == "message_delta":
             delta = event.get("delta")
-            last = _read_usage(event.get("usage")) or Usage()
-            input_tokens = last.input_tokens if last.input_tokens is not None else self._usage.input_tokens
-            self._usage = Usage(input_tokens=input_tokens, output_tokens=last.output_tokens)
+            last = read_messages_usage(event.get("usage")) or Usage()
+            # The end may repeat the tokens of the prompt.
+            prompt = self._usage if last.input_tokens is None else last
+            self._usage = replace(prompt, output_tokens=last.output_tokens)
             return Chunk(text="", finish_reason=_read_stop(delta) if isinstance(delta, Mapping) else None, usage=self._usage)
         return Chunk(text="") if kind in ("content_block_start", "content_block_delta") else None
 
@@ -128,13 +131,3 @@ def read_message(message: object) -> dict[str, object]:
 def _read_stop(message: Mapping[str, Any]) -> str | None:
     reason = message.get("stop_reason")
     return _ENDS.get(reason, reason) if isinstance(reason, str) else None
-
-
-def _read_usage(usage: object) -> Usage | None:
-    """Return the usage. Tokens that were read from the prompt cache or written to it count as tokens of the prompt."""
-    if not isinstance(usage, Mapping):
-        return None
-    names = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
-    prompt = [n for name in names if isinstance(n := usage.get(name), int)]
-    output = usage.get("output_tokens")
-    return Usage(input_tokens=sum(prompt) if prompt else None, output_tokens=output if isinstance(output, int) else None)

@@ -10,6 +10,7 @@ import msgspec
 from router.calls import Chunk, Reply, Usage
 from router.errors import CallError, InputError
 from router.execution.failures import failure_in
+from router.execution.usage import read_responses_usage
 from router.gateway.chat import DONE, write_openai_error
 from router.gateway.protocol import (
     EventReader,
@@ -73,7 +74,8 @@ class Responses(WireFormat):
             raise failure_in(error)
         if response.get("status") == "failed" or not isinstance(response.get("output"), list):
             raise CallError("transient", "the answer is malformed or has no output")
-        return Reply(text="", finish_reason=_read_finish_reason(response), usage=_read_usage(response) or Usage())
+        usage = read_responses_usage(response.get("usage")) or Usage()
+        return Reply(text="", finish_reason=_read_finish_reason(response), usage=usage)
 
     def read_events(self) -> EventReader:
         """See `WireFormat.read_events`."""
@@ -105,7 +107,8 @@ class _ResponseEvents(EventReader):
         if kind == "response.failed":
             raise failure_in(response.get("error") or {})
         if kind in _ENDS:
-            return Chunk(text="", finish_reason=_read_finish_reason(response), usage=_read_usage(response))
+            usage = read_responses_usage(response.get("usage"))
+            return Chunk(text="", finish_reason=_read_finish_reason(response), usage=usage)
         return Chunk(text="") if kind.startswith(_BEGUN) else None
 
 
@@ -128,11 +131,3 @@ def _read_finish_reason(response: Mapping[str, Any]) -> str:
     if response.get("status") == "incomplete":
         return "length" if reason == "max_output_tokens" else str(reason or "length")
     return "stop"
-
-
-def _read_usage(response: Mapping[str, Any]) -> Usage | None:
-    usage = response.get("usage")
-    if not isinstance(usage, Mapping):
-        return None
-    tokens = [n if isinstance(n := usage.get(name), int) else None for name in ("input_tokens", "output_tokens")]
-    return Usage(input_tokens=tokens[0], output_tokens=tokens[1])

@@ -59,6 +59,17 @@ def tabulate_output_tokens(profiles: Sequence[ModelProfile], tasks: Sequence[str
     return table
 
 
+def tabulate_extra_usd(profiles: Sequence[ModelProfile]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return how many USD a token of audio and a token of an image cost more than another input token, by model.
+
+    0 if they have no price of their own.
+    """
+    usual = to_array([profile.input_usd_per_mtok for profile in profiles])
+    audio = to_array([profile.audio_input_usd_per_mtok for profile in profiles])
+    image = to_array([profile.image_input_usd_per_mtok for profile in profiles])
+    return np.nan_to_num(audio - usual) / 1e6, np.nan_to_num(image - usual) / 1e6
+
+
 def tabulate_measured_usd(profiles: Sequence[ModelProfile], tasks: Sequence[str]) -> NDArray[np.float64]:
     """Return the measured cost in USD, shape (models, tasks).
 

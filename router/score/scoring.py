@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, fields
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from router.classify.heads import Features, PromptHeads
+from router.classify.parts import NO_MEDIA, Media
 from router.score.choice import fill_unknown, find_utility
 from router.score.profile_arrays import (
+    tabulate_extra_usd,
     tabulate_measured_usd,
     tabulate_output_tokens,
     tabulate_quality,
@@ -67,6 +69,18 @@ class Expectation:
         return Expectation(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
 
+class MediaArrays(NamedTuple):
+    """The `Media` of many prompts.
+
+    Attributes:
+        audio: Tokens of recordings.
+        image: Tokens of images.
+    """
+
+    audio: NDArray[np.int64]
+    image: NDArray[np.int64]
+
+
 class ProfileTable:
     """The profiles as arrays, built once. Scores all models in some microseconds.
 
@@ -91,6 +105,7 @@ class ProfileTable:
         self._output_tokens = tabulate_output_tokens(profiles, self.tasks)
         self._input_usd = to_array([profile.input_usd_per_mtok for profile in profiles]) / 1e6
         self._output_usd = to_array([profile.output_usd_per_mtok for profile in profiles]) / 1e6
+        self._audio_extra_usd, self._image_extra_usd = tabulate_extra_usd(profiles)
         self._measured_usd = tabulate_measured_usd(profiles, self.tasks)
         self.latency_s = to_array([profile.latency_s for profile in profiles])
         self._set_heads(heads)
@@ -105,6 +120,7 @@ class ProfileTable:
         latency_s: Mapping[str, float] = _NO_LATENCIES,
         features: Features | None = None,
         trust: float = 1.0,
+        media: Media = NO_MEDIA,
     ) -> dict[str, ModelScore]:
         """Return the score of each candidate for a prompt, in the order of the candidates.
 
@@ -120,10 +136,11 @@ class ProfileTable:
             latency_s: Observed seconds by model. They replace those of the profiles.
             features: Features of the prompt. None: only its task counts.
             trust: Share of the prediction that comes from the prompt itself, not from earlier turns, in [0, 1].
+            media: How many of the tokens are audio and images.
         """
         rows = [self._row[name] for name in candidates]
         p = np.array([probabilities.get(task, 0.0) for task in self.tasks])
-        expected, spread = self._expect_one(p, tokens=tokens, features=features, trust=trust)
+        expected, spread = self._expect_one(p, tokens=tokens, media=media, features=features, trust=trust)
         stderr = np.sqrt(self._variance @ p**2) * spread
         quality, stderr, shift = expected.quality[rows], stderr[rows], expected.shift[rows]
         cost, cost_assumed = _fill(expected.cost_usd[rows])
@@ -159,6 +176,7 @@ class ProfileTable:
         tokens: int | NDArray[np.int64],
         shift: NDArray[np.floating[Any]] | float = 0.0,
         log_ratio: NDArray[np.floating[Any]] | float = 0.0,
+        media: Media | MediaArrays = NO_MEDIA,
     ) -> Expectation:
         """Return the expected quality and cost of all models, for one prompt or for many at once.
 
@@ -172,19 +190,19 @@ class ProfileTable:
             tokens: Size of the prompt. For several prompts, shape (..., 1).
             shift: Shift of quality by the prompts, in logits, shape (..., models).
             log_ratio: Logarithm of the ratio by which the prompts change the cost, shape (..., models).
+            media: How many of the tokens are audio and images. For several prompts, each of shape (..., 1).
         """
         by_task = p @ self._quality.T
+        cost = self._price(p, tokens, media)
         if self._heads is None:
-            return Expectation(
-                quality=by_task, cost_usd=self._price(p, tokens), quality_by_task=by_task, shift=np.zeros_like(by_task)
-            )
+            return Expectation(quality=by_task, cost_usd=cost, quality_by_task=by_task, shift=np.zeros_like(by_task))
         counted = np.clip(shift, -_MAX_SHIFT, _MAX_SHIFT) * (p @ self._shifts_quality)[..., None]
         bounded = np.clip(by_task, _MIN_QUALITY, 1 - _MIN_QUALITY)
         ratio = np.clip(log_ratio, -_MAX_LOG_RATIO, _MAX_LOG_RATIO) * (p @ self._shifts_cost)[..., None]
         return Expectation(
             # Without a shift the quality stays exactly as it is, even if it lies outside the bounds for logits.
             quality=np.where(counted == 0, by_task, 1 / (1 + (1 / bounded - 1) * np.exp(-counted))),
-            cost_usd=self._price(p, tokens) * np.exp(ratio),
+            cost_usd=cost * np.exp(ratio),
             quality_by_task=by_task,
             shift=counted + np.zeros_like(by_task),
         )
@@ -217,18 +235,22 @@ class ProfileTable:
         return table
 
     def _expect_one(
-        self, p: NDArray[np.float64], *, tokens: int, features: Features | None, trust: float
+        self, p: NDArray[np.float64], *, tokens: int, media: Media, features: Features | None, trust: float
     ) -> tuple[Expectation, NDArray[np.float64]]:
         """Return the expectation for one prompt, and the factor by which its shift changes each standard error."""
         shifts = self.find_shifts(features, trust)
         if shifts is None:
-            return self.expect(p, tokens=tokens), np.ones(1)
-        expected = self.expect(p, tokens=tokens, shift=shifts[0], log_ratio=shifts[1])
+            return self.expect(p, tokens=tokens, media=media), np.ones(1)
+        expected = self.expect(p, tokens=tokens, shift=shifts[0], log_ratio=shifts[1], media=media)
         return expected, _slope(expected.quality) / _slope(expected.quality_by_task)
 
-    def _price(self, p: NDArray[np.float64], tokens: int | NDArray[np.int64]) -> NDArray[np.float64]:
+    def _price(
+        self, p: NDArray[np.float64], tokens: int | NDArray[np.int64], media: Media | MediaArrays
+    ) -> NDArray[np.float64]:
         """Return the cost by task: from list prices if they are known, else as measured."""
         by_price = tokens * self._input_usd + (p @ self._output_tokens.T) * self._output_usd
+        if media is not NO_MEDIA:
+            by_price = by_price + media.audio * self._audio_extra_usd + media.image * self._image_extra_usd
         return np.where(np.isnan(by_price), p @ self._measured_usd.T, by_price)
 
     def _set_heads(self, heads: PromptHeads | None) -> None:

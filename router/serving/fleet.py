@@ -27,7 +27,7 @@ from router.serving.serving import (
     find_servers,
     make_executor,
 )
-from router.types import ModelProfile, WireProtocol
+from router.types import CALL_PRICES, ModelProfile, WireProtocol
 
 if TYPE_CHECKING:
     from router.execution.steps import Plan
@@ -320,8 +320,7 @@ class Fleet:
             shared=n_models > 1,
             context_window=profile.context_window,
             capabilities=profile.capabilities,
-            input_usd_per_mtok=profile.input_usd_per_mtok,
-            output_usd_per_mtok=profile.output_usd_per_mtok,
+            **{name: getattr(profile, name) for name in CALL_PRICES},
             protocols=self._protocols.get(endpoint, frozenset({"chat"})),
             server=self._servers.get(endpoint, endpoint),
         )

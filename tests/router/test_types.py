@@ -34,6 +34,7 @@ def profile(**fields: Any) -> ModelProfile:
         (lambda: profile(context_window=0), "context_window must be a whole number"),
         (lambda: profile(cost_usd="1"), "cost_usd must be a finite number of 0 or more, got '1'"),
         (lambda: profile(input_usd_per_mtok=-1), "input_usd_per_mtok must be a finite number of 0 or more, got -1"),
+        (lambda: profile(prices_as_of="May 2026"), "prices_as_of must be a date as YYYY-MM-DD or YYYY-MM, got 'May 2026'"),
         (lambda: profile(latency_s=float("nan")), "latency_s must be a finite number"),
         (lambda: profile(weight="1"), "weight must be a number above 0, got '1'"),
         (lambda: Estimate(mean="x", stderr=0, n=1), "mean must be a number between 0 and 1, got 'x'"),  # type: ignore[arg-type]

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from router.dates import first_day
+from router.types import PRICES
 from training.data.fields import read_count, read_number, split_capabilities
 from training.data.problems import SHOWN_CHARS, Problems, count_more
 
-_PRICES = ("input_usd_per_mtok", "output_usd_per_mtok", "cached_input_usd_per_mtok")
-_NUMBERS = (*_PRICES, "cache_lifetime_s", "output_tokens_ratio", "parameters_b")
+_NUMBERS = (*PRICES, "cache_lifetime_s", "output_tokens_ratio", "parameters_b")
 _ABOVE_ZERO = ("output_tokens_ratio", "parameters_b")
-FACT_COLUMNS = ("provider", *_NUMBERS, "context_window", "capabilities", "request", "released", "source")
-_DATE = re.compile(r"20\d\d-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?")
+FACT_COLUMNS = ("provider", *_NUMBERS, "context_window", "capabilities", "request", "released", "as_of", "source")
 # Between the name of a model and that of its variant: `gpt-5.5@high`.
 _VARIANT = "@"
 # USD per million tokens. The cheapest models cost some 0.01, and a token of the dearest ones 0.0006.
@@ -32,6 +31,12 @@ class ModelFacts:
         input_usd_per_mtok: USD per million input tokens. None if unknown.
         output_usd_per_mtok: USD per million output tokens. None if unknown.
         cached_input_usd_per_mtok: USD per million input tokens that the prompt cache holds. None if unknown.
+        cache_write_usd_per_mtok: USD per million input tokens that are written to it. None if unknown.
+        audio_input_usd_per_mtok: USD per million input tokens of audio. None if unknown.
+        audio_output_usd_per_mtok: USD per million output tokens of audio. None if unknown.
+        image_input_usd_per_mtok: USD per million input tokens of images. None if unknown.
+        batch_input_usd_per_mtok: USD per million input tokens in the batch API. None if unknown.
+        batch_output_usd_per_mtok: USD per million output tokens in the batch API. None if unknown.
         cache_lifetime_s: Seconds for which that cache keeps a prompt. None if unknown.
         output_tokens_ratio: Length of a variant's answers relative to those of its model. None if unknown.
         context_window: Context window in tokens, at least 1. None if unknown.
@@ -39,6 +44,7 @@ class ModelFacts:
         request: Parameters that make a variant of the model, such as `{"reasoning_effort": "high"}`. Empty for a model.
         released: Date of release as `YYYY-MM-DD`, or `YYYY-MM` if the day is unknown. Empty if unknown.
         parameters_b: Billions of parameters in total, not only the active ones. None if the maker does not publish them.
+        as_of: Date of the prices, in the form of `released`. Empty if unknown.
         source: The origin of the model's first row that names one.
     """
 
@@ -46,6 +52,12 @@ class ModelFacts:
     input_usd_per_mtok: float | None = None
     output_usd_per_mtok: float | None = None
     cached_input_usd_per_mtok: float | None = None
+    cache_write_usd_per_mtok: float | None = None
+    audio_input_usd_per_mtok: float | None = None
+    audio_output_usd_per_mtok: float | None = None
+    image_input_usd_per_mtok: float | None = None
+    batch_input_usd_per_mtok: float | None = None
+    batch_output_usd_per_mtok: float | None = None
     cache_lifetime_s: float | None = None
     output_tokens_ratio: float | None = None
     context_window: int | None = None
@@ -53,6 +65,7 @@ class ModelFacts:
     request: Mapping[str, object] = field(default_factory=dict)
     released: str = ""
     parameters_b: float | None = None
+    as_of: str = ""
     source: str = ""
 
 
@@ -112,7 +125,7 @@ class FactCollector:
         Call it only if no problem was found.
         """
         notes = []
-        for name in _PRICES:
+        for name in PRICES:
             prices = [(model, *facts[name]) for model, facts in self._facts.items() if name in facts]
             low = [(row, model, text) for model, value, text, row in prices if 0 < value < _LOWEST_PRICE]
             if low:
@@ -132,7 +145,7 @@ class FactCollector:
                 return text
             case "request":
                 return self._read_request(number, text)
-            case "released":
+            case "released" | "as_of":
                 return self._read_date(number, name, text)
         return self._read_number(number, name, text)
 
@@ -150,7 +163,7 @@ class FactCollector:
         return int(value)
 
     def _read_date(self, number: int, name: str, text: str) -> str:
-        if not _DATE.fullmatch(text):
+        if first_day(text) is None:
             rule = "must be a date as YYYY-MM-DD or YYYY-MM"
             self.problems.add(number, f"{name} {rule}, got {text[:SHOWN_CHARS]!r}; correct it or leave it empty")
         return text

@@ -7,18 +7,19 @@ import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from router.types import PRICES
 from training.data.problems import SHOWN_CHARS
 from training.data.table import DatasetError, escape_formula, read_table
 
 COLUMNS = (
     "model", "task", "score", "benchmark", "n", "cost_usd", "input_tokens", "output_tokens", "latency_s", "source",
-    "provider", "input_usd_per_mtok", "output_usd_per_mtok", "cached_input_usd_per_mtok", "cache_lifetime_s",
-    "output_tokens_ratio", "context_window", "capabilities", "request", "released", "parameters_b", "as_of", "price_source",
+    "provider", *PRICES, "cache_lifetime_s", "output_tokens_ratio", "context_window", "capabilities", "request",
+    "released", "parameters_b", "as_of", "price_source",
 )  # fmt: skip
 _FACTS = ("provider", "input_usd_per_mtok", "output_usd_per_mtok", "context_window", "capabilities", "as_of")
 # Columns that the file of models may lack.
 _MORE_FACTS = (
-    "cached_input_usd_per_mtok", "cache_lifetime_s", "output_tokens_ratio", "request", "released", "parameters_b",
+    *PRICES[2:], "cache_lifetime_s", "output_tokens_ratio", "request", "released", "parameters_b",
 )  # fmt: skip
 _USAGE = ("cost_usd", "input_tokens", "output_tokens", "latency_s")
 # One case of these benchmarks is a dialogue of many calls. So its cost and time are not the cost and time of a prompt.

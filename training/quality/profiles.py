@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from router.errors import InputError
-from router.types import ModelProfile
+from router.types import PRICES, ModelProfile
 from training.data.facts import ModelFacts, find_model_of
 from training.data.results import Result, Results
 from training.quality.levels import Levels, Measurement, estimate_quality, fit_levels
@@ -170,9 +170,8 @@ def _make_profile(
         request=facts.request,
         provider=facts.provider,
         quality=quality,
-        input_usd_per_mtok=facts.input_usd_per_mtok,
-        output_usd_per_mtok=facts.output_usd_per_mtok,
-        cached_input_usd_per_mtok=facts.cached_input_usd_per_mtok,
+        **{name: getattr(facts, name) for name in PRICES},
+        prices_as_of=facts.as_of,
         **{name: value for name in _OPTIONAL if (value := getattr(facts, name)) is not None},
         output_tokens={task: length for task, length in by_task if length is not None},
         cost_usd=_mean(costs.sum(axis=0)),

@@ -1,6 +1,7 @@
 import pytest
 
-from router.classify.parts import Content, read_content
+from router.classify.parts import Content, Media, read_content
+from router.classify.text import parse_prompt
 
 DATA = "A" * 40_000  # 30,000 bytes in base64
 
@@ -45,6 +46,17 @@ def test_a_part_needs_what_its_type_names(kind: str, need: str) -> None:
 )
 def test_media_count_by_their_size_and_not_by_their_base64(part: dict[str, object], tokens: int) -> None:
     assert read(part).tokens == tokens
+
+
+def test_tokens_of_audio_and_images_are_counted_apart() -> None:
+    image, sound = (
+        {"type": "image_url", "image_url": {"url": "https://a.b/c"}},
+        {"type": "input_audio", "input_audio": {"data": DATA}},
+    )
+    content = read({"type": "text", "text": "this?"}, image, image, sound, {"type": "video_url", "video_url": {"url": DATA}})
+    assert content.media == Media(audio=240, image=10_000)
+    prompt = parse_prompt([{"role": "user", "content": [image]}, {"role": "user", "content": [sound]}])
+    assert prompt.media == Media(audio=240, image=5000)
 
 
 @pytest.mark.parametrize(

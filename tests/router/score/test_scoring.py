@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ import pytest
 from router import Estimate, InputError, ModelProfile, ModelScore, Preference, ScoringParameters
 from router.classify.features import BUCKETS, SURFACE
 from router.classify.heads import Features, Heads, PromptHeads
+from router.classify.parts import Media
 from router.score.scoring import ProfileTable
 from tests.router.fakes import model
 
@@ -42,6 +44,16 @@ def test_cost_is_prompt_at_input_price_plus_expected_answer_at_output_price() ->
     assert scores["cheap"].cost_usd == pytest.approx(
         0.0005 + 0.0006
     )  # it has no length, so the median of the known ones: 600
+
+
+def test_audio_and_images_cost_their_own_price() -> None:
+    hears = replace(DEAR, name="hears", audio_input_usd_per_mtok=32.0, image_input_usd_per_mtok=5.0)
+    table = ProfileTable([hears, DEAR], ["math", "coding"])
+    # 300 tokens of text, 150 of audio and 50 of an image. The answer costs 800 · 10 per million, as above.
+    media = Media(audio=150, image=50)
+    scores = table.score(["hears", "dear"], MIXED, tokens=500, media=media, preference=Preference())
+    assert scores["hears"].cost_usd == pytest.approx((300 * 2 + 150 * 32 + 50 * 5) / 1e6 + 0.008)
+    assert scores["dear"].cost_usd == pytest.approx(0.001 + 0.008)
 
 
 def test_utility_is_quality_less_the_price_of_cost() -> None:

@@ -30,6 +30,7 @@ class Job:
         block_rows: Rows of a block.
         options: The options of every decision, by name.
         budget_usd: Upper limit of the summed expected cost. None: no limit.
+        batch_prices: Whether the costs are those of the providers' batch APIs.
         strategy: Name of the strategy. None: that of the configuration.
         model: The model folder.
         model_sha256: Hash of its manifest.
@@ -45,6 +46,7 @@ class Job:
     block_rows: int
     options: dict[str, Any]
     budget_usd: float | None
+    batch_prices: bool
     strategy: str | None
     model: str
     model_sha256: str

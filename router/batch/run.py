@@ -53,6 +53,7 @@ def make_job(
     block_rows: int = 5000,
     options: RouteOptions | None = None,
     budget_usd: float | None = None,
+    batch_prices: bool = False,
     strategy: str | None = None,
     model: Path | None = None,
     config: Path | None = None,
@@ -67,6 +68,7 @@ def make_job(
         block_rows: Rows of a block, above 0.
         options: The options of every decision. None: the defaults of the router.
         budget_usd: Upper limit of the summed expected cost. None: no limit.
+        batch_prices: Whether the costs are those of the providers' batch APIs, to which the rows will be sent.
         strategy: Name of the strategy. None: `contextual`, or that of the configuration.
         model: The model folder. None: that of the configuration, or `$LLM_ROUTER_MODEL`, or the shipped one.
         config: A configuration file, which describes the router. None: the router is that of the model folder.
@@ -92,6 +94,7 @@ def make_job(
         block_rows=block_rows,
         options=_make_plain((options or RouteOptions()).given()),
         budget_usd=budget_usd,
+        batch_prices=batch_prices,
         strategy=strategy,
         model=str(folder.resolve()),
         model_sha256=FolderReader(folder, sha256=None).sha256,

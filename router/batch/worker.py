@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,10 @@ from router.batch.blocks import Block, Rows, find_format
 from router.batch.decided import Decided, PromptDecider, Totals
 from router.batch.job import Job, OutFolder, write_file, write_json
 from router.batch.messages import find_prompts
+from router.batch.prices import at_batch_prices
 from router.batch.shares import Share, describe_core, find_block_steps, read_classified
 from router.core import Router
+from router.model_folder.load import load_model_folder
 from router.options import RouteOptions
 
 
@@ -91,9 +93,12 @@ def load_router(job: Job) -> Router:
         ModelFolderError: If the model folder is missing, damaged or another one than at the beginning.
         ConfigError: If the configuration breaks a rule.
     """
+    folder = load_model_folder(Path(job.model), sha256=job.model_sha256)
+    if job.batch_prices:
+        folder = replace(folder, profiles=at_batch_prices(folder.profiles))
     if job.config is None:
-        return Router.load(job.model, sha256=job.model_sha256, strategy=job.strategy or "contextual")
+        return Router.from_model_folder(folder, strategy=job.strategy or "contextual")
     from router.config.make import Unconnected, make_router
     from router.config.read import read_config
 
-    return make_router(Router, read_config(Path(job.config)), connect=Unconnected)
+    return make_router(Router, read_config(Path(job.config)), connect=Unconnected, folder=folder)

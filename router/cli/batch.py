@@ -49,6 +49,7 @@ class _Bar:
 @click.option("--column", default="prompt", show_default=True, help="Column of the prompts; messages: JSON of a chat.")
 @click.option("--prefix", default="", help="Start of the names of the added columns.")
 @click.option("--budget-usd", type=float, help="Limit for the expected cost of all rows together; replaces the dial.")
+@click.option("--batch-prices", is_flag=True, help="Count the lower prices of the providers' batch APIs.")
 @click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="Where it runs.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes or actors; default: one per processor here.")
 @click.option("--address", help="Address of a running Ray cluster; auto finds the one of this machine.")
@@ -64,6 +65,7 @@ def batch(
     column: str,
     prefix: str,
     budget_usd: float | None,
+    batch_prices: bool,
     engine: str,
     workers: int | None,
     address: str | None,
@@ -91,6 +93,7 @@ def batch(
         block_rows=block_rows,
         options=make_options(keywords),
         budget_usd=budget_usd,
+        batch_prices=batch_prices,
         strategy=strategy,
         model=model,
         config=config,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from router.errors import ConfigError, InputError
-from router.model_folder.load import find_model_folder, load_model_folder
+from router.model_folder.load import ModelFolder, find_model_folder, load_model_folder
 from router.types import ModelProfile
 
 if TYPE_CHECKING:
@@ -36,7 +36,11 @@ class Unconnected:
 
 
 def make_router(
-    kind: type[Router], config: Config, *, connect: Callable[[Mapping[str, Endpoint]], Executor | AsyncExecutor]
+    kind: type[Router],
+    config: Config,
+    *,
+    connect: Callable[[Mapping[str, Endpoint]], Executor | AsyncExecutor],
+    folder: ModelFolder | None = None,
 ) -> Router:
     """Return the router that a configuration describes.
 
@@ -44,12 +48,13 @@ def make_router(
         kind: The class of the router.
         config: The configuration.
         connect: Makes the executor for the endpoints.
+        folder: The model folder. None: the one that the configuration names, or else the default one.
 
     Raises:
         ConfigError: If the parts of the configuration do not fit together.
         ModelFolderError: If the model folder cannot be loaded.
     """
-    folder = load_model_folder(config.model_folder or find_model_folder())
+    folder = folder or load_model_folder(config.model_folder or find_model_folder())
     profiles = choose_profiles(config, folder.profiles)
     try:
         serving = config.serving

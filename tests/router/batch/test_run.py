@@ -15,8 +15,10 @@ from router.batch.decided import COLUMNS
 from router.batch.engines import LocalEngine, RayEngine
 from router.batch.job import Job, OutFolder
 from router.batch.run import make_job, run_batch
+from router.model_folder.manifest import PROFILES
 from router.options import RouteOptions
 from tests.router.batch.conftest import PROMPTS, HereEngine, here, read_rows, write_rows
+from tests.router.model_folder.damages import rewrite
 
 # Ray warns about its own settings.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray", "ignore::FutureWarning:ray")
@@ -232,6 +234,26 @@ def test_a_configuration_names_the_models(tmp_path: Path, model_folder: Path) ->
         run_batch(changed, here(changed))
     with pytest.raises(InputError, match="leave out --model and --strategy"):
         make_job(str(path), tmp_path / "out", config=config, strategy="contextual")
+
+
+@pytest.mark.parametrize("configured", [False, True])
+def test_batch_prices_buy_more_for_the_same_budget(configured: bool, tmp_path: Path, folder: Path) -> None:
+    profiles = json.loads((folder / PROFILES).read_bytes())
+    for profile in profiles:
+        profile |= {f"batch_{kind}_usd_per_mtok": profile[f"{kind}_usd_per_mtok"] / 2 for kind in ("input", "output")}
+    rewrite(folder, PROFILES, json.dumps(profiles).encode())
+    path, config = write_rows(tmp_path / "in.csv", ROWS), tmp_path / "router.toml"
+    config.write_text(f"model_folder = {str(folder)!r}\n")
+    source: dict[str, Any] = {"config": config} if configured else {"model": folder}
+    found = []
+    for usd, batch_prices in ((0.004, False), (0.002, True)):
+        job = make_job(str(path), tmp_path / f"{usd}", **source, options=FIRST, budget_usd=usd, batch_prices=batch_prices)
+        totals = run_batch(job, here(job))
+        found.append((totals.models, totals.cost_usd))
+    # All prices are half as high, and so is the budget: it buys the same models.
+    (models, usd), (batched, half) = found
+    assert batched == models
+    assert half == pytest.approx(usd / 2)
 
 
 def test_an_error_of_a_worker_ends_the_batch_with_the_same_error(

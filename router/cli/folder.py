@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from router.classify.classifier import CONTINUES
 from router.model_folder.load import ModelFolder, find_model_folder, load_model_folder
+from router.model_folder.price_age import describe_old_prices
+from router.types import ModelProfile
 
 model_option = click.option(
     "--model",
@@ -33,6 +37,7 @@ def models(model: Path | None) -> None:
             f"  {_number(profile.output_usd_per_mtok):>9}  {_number(profile.context_window):>9}"
             f"  {sum(quality) / len(quality) if quality else float('nan'):7.3f}  {', '.join(sorted(profile.capabilities))}"
         )
+    warn_of_old_prices(profiles)
 
 
 @click.command()
@@ -59,6 +64,13 @@ def _describe(folder: ModelFolder) -> str:
         *(f"  {name:30} {value:.3f}" for name, value in manifest.metrics.items()),
     ]
     return "\n".join(lines)
+
+
+def warn_of_old_prices(profiles: Sequence[ModelProfile]) -> None:
+    """Print a warning if prices are old."""
+    # Only the day matters, not the time zone.
+    if warning := describe_old_prices(profiles, today=datetime.now(UTC).date()):
+        click.echo(f"warning: {warning}", err=True)
 
 
 def _number(value: float | None) -> str:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from router.cli.folder import warn_of_old_prices
+from router.config.make import choose_profiles
 from router.config.read import read_config
 from router.errors import CallError, ConfigError, InputError
+from router.model_folder.load import find_model_folder, load_profiles
 
 if TYPE_CHECKING:
     from router.config.schema import Config
+    from router.types import ModelProfile
 
 _GRACE_S = 30
 
@@ -65,6 +69,7 @@ def serve(*, file: Path | None, host: str, port: int, workers: int) -> None:
         name = f"[{host}]" if ":" in host else host
         url = f"http://{name}:{listening.getsockname()[1]}"
         click.echo(f"{url}  OpenAI: base URL {url}/v1, model 'auto'", err=True)
+        warn_of_old_prices(_find_models(config))
         run([listening])
 
 
@@ -97,6 +102,13 @@ def _bind(host: str, port: int) -> socket.socket:
         raise InputError(
             f"cannot listen on port {port} of {host}: {error.strerror or error}; choose another with --port or --host"
         ) from None
+
+
+def _find_models(config: Config | None) -> Sequence[ModelProfile]:
+    """Return the models that are served."""
+    if config is None:
+        return load_profiles(find_model_folder())
+    return choose_profiles(config, load_profiles(config.model_folder or find_model_folder()))
 
 
 def _find_missing_keys(config: Config | None) -> list[str]:

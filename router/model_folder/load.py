@@ -85,9 +85,7 @@ def load_model_folder(
         ModelFolderError: If a file is missing, damaged, altered, too large or of another version. It names the remedy.
     """
     reader = FolderReader(folder, sha256=sha256)
-    profiles = parse_json(reader.read(PROFILES), list[ModelProfile], PROFILES)
-    if len({profile.name for profile in profiles}) != len(profiles) or not profiles:
-        raise ModelFolderError(f"{PROFILES} must name one or more models, each once; {REMEDY}")
+    profiles = _read_profiles(reader)
     problems: list[str] = []
     classifier, rules, heads = None, default_rules(), None
     try:
@@ -106,12 +104,28 @@ def load_model_folder(
         folder=folder,
         sha256=reader.sha256,
         manifest=reader.manifest,
-        profiles=tuple(profiles),
+        profiles=profiles,
         classifier=classifier,
         rules=rules,
         parameters=_make_parameters(reader.manifest, heads),
         problems=tuple(problems),
     )
+
+
+def load_profiles(folder: Path) -> tuple[ModelProfile, ...]:
+    """Return the models of a folder without its classifier.
+
+    Raises:
+        ModelFolderError: If the manifest or the profiles are missing, damaged or altered.
+    """
+    return _read_profiles(FolderReader(folder, sha256=None))
+
+
+def _read_profiles(reader: FolderReader) -> tuple[ModelProfile, ...]:
+    profiles = parse_json(reader.read(PROFILES), list[ModelProfile], PROFILES)
+    if len({profile.name for profile in profiles}) != len(profiles) or not profiles:
+        raise ModelFolderError(f"{PROFILES} must name one or more models, each once; {REMEDY}")
+    return tuple(profiles)
 
 
 def _check_unused_files(reader: FolderReader, *, eager: bool) -> None:

@@ -10,6 +10,8 @@ import pytest
 
 from router import Router
 from router.cli import main
+from router.model_folder.manifest import PROFILES
+from tests.router.model_folder.damages import rewrite
 
 Run = Callable[..., tuple[int, str, str]]
 PROMPT = "prove that sqrt(2) is irrational"
@@ -87,6 +89,16 @@ def test_models_lists_every_model(run: Run, shipped: Router) -> None:
     code, out, _ = run("models")
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()[1:]] == [profile.name for profile in shipped.profiles]
+
+
+@pytest.mark.parametrize(("as_of", "warns"), [("2020-01", True), ("9999-01", False), ("", False)])
+def test_models_warns_of_old_prices(run: Run, folder: Path, as_of: str, warns: bool) -> None:
+    profiles = [profile | {"prices_as_of": as_of} for profile in json.loads((folder / PROFILES).read_bytes())]
+    rewrite(folder, PROFILES, json.dumps(profiles).encode())
+    code, _, err = run("models", "--model", str(folder))
+    n, first = len(profiles), profiles[0]["name"]
+    warning = f"warning: the prices of {n} of {n} models are more than 90 days old ({first}: {as_of}); update them"
+    assert (code, err.startswith(warning), bool(err)) == (0, warns, warns)
 
 
 def test_check_says_what_is_in_a_sound_folder(run: Run, folder: Path) -> None:

@@ -15,6 +15,7 @@ from training.cli.encoders import distil_command, encoder_command
 from training.cli.evaluate import evaluate_command
 from training.cli.export import export_command
 from training.cli.label import label_command
+from training.cli.prices import prices_command
 from training.cli.train import train_command
 
 _COMMANDS = (
@@ -28,6 +29,7 @@ _COMMANDS = (
     encoder_command,
     distil_command,
     published_command,
+    prices_command,
 )
 
 

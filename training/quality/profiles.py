@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from router.errors import InputError
-from router.types import PRICES, ModelProfile
+from router.types import PRICES, Estimate, ModelProfile
 from training.data.facts import ModelFacts, find_model_of
 from training.data.results import Result, Results
-from training.quality.levels import Levels, Measurement, estimate_quality, fit_levels
-from training.quality.pooling import Cell, pool_benchmarks
+from training.quality.cells import Cell
+from training.quality.posterior import estimate_qualities
+from training.quality.traits import describe_models
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,19 +40,10 @@ def learn_profiles(
 ) -> list[ModelProfile]:
     """Return one profile per model, in the order of first appearance.
 
-    Quality follows the area-level model of Fay and Herriot (1979, JASA 74:269–277). The true quality of model m on task t is
-    N(a_m + b_t, τ²), around the level of the model and of the task. The measured mean y is N(quality, v), around the true
-    quality. The estimate is
-
-        γ·y + (1 − γ)·(a_m + b_t)   with   γ = τ² / (τ² + v)
-
-    and its squared standard error is γ·v + (1 − γ)²·Var(a_m + b_t). Without a measurement the estimate is the level,
-    ± √(τ² + Var). Two corrections make models comparable:
-
-    - The levels are shrunk towards the mean of all. Otherwise one good result on a task that no other model was measured on
-      would raise a model's quality on every task.
-    - The difficulty of each benchmark within its task is subtracted first. Otherwise a model that was measured on the harder
-      benchmark would look weak.
+    A quality is the posterior mean of a Gaussian model over models, tasks and benchmarks, which `likelihood` describes. What
+    was measured counts with its error. What was not is inferred: from the other tasks of the model, from variants of the
+    model, from models of the same maker, price, size and age, and from what all models score on the task. Its standard error
+    says how well. So one good figure of a model on one task says little about the others.
 
     Args:
         results: The benchmark's rows.
@@ -68,16 +60,17 @@ def learn_profiles(
     # np.unique sorts by code. This restores the order of first appearance.
     codes = occurring[np.argsort(first)].tolist()
     models = tuple(rows.models[code] for code in codes)
-    cells, usage = _sum_by_task(rows, tasks, task_probabilities)
-    measured = pool_benchmarks(cells) if cells else {}
-    levels = fit_levels(measured, models=models, tasks=tasks)
+    cells, usage = sum_by_task(rows, tasks, task_probabilities)
+    costs = dict(zip(models, (_mean(usage[0, code].sum(axis=0)) for code in codes), strict=True))
+    traits = describe_models(models, facts, {model: cost for model, cost in costs.items() if cost is not None})
+    qualities = estimate_qualities(cells, tasks, traits)
     return [
-        _make_profile(model, facts.get(model, ModelFacts()), tasks, measured, levels, usage[:, code])
+        _make_profile(model, facts.get(model, ModelFacts()), tasks, qualities[model], usage[:, code])
         for model, code in zip(models, codes, strict=True)
     ]
 
 
-def _sum_by_task(
+def sum_by_task(
     rows: Results, tasks: Sequence[str], task_probabilities: TaskProbabilities | None
 ) -> tuple[list[Cell], NDArray[np.float64]]:
     """Return mean scores by model, task and benchmark, and usage by model and task.
@@ -155,13 +148,9 @@ def _make_profile(
     model: str,
     facts: ModelFacts,
     tasks: Sequence[str],
-    measured: Mapping[tuple[str, str], Measurement],
-    levels: Levels,
+    quality: Mapping[str, Estimate],
     usage: NDArray[np.float64],
 ) -> ModelProfile:
-    quality = {
-        task: estimate_quality(measured.get((model, task)), levels.predict(model, task), levels.between) for task in tasks
-    }
     costs, lengths, seconds = usage
     by_task = zip(tasks, map(_mean, lengths), strict=True)
     return ModelProfile(

@@ -42,14 +42,40 @@ def test_a_model_measured_only_on_the_harder_benchmark_does_not_look_weak() -> N
     assert quality["c"]["qa"] == pytest.approx(quality["a"]["qa"], abs=0.02)
 
 
-def test_a_task_without_a_score_gets_the_level_of_the_model_plus_that_of_the_task() -> None:
-    # a is 0.2 better than b on every task that both were measured on. b has 0.3 on math, so a is expected at 0.5.
-    table = {("a", "qa"): 0.8, ("b", "qa"): 0.6, ("a", "coding"): 0.7, ("b", "coding"): 0.5, ("b", "math"): 0.3}
-    profiles = learn_profiles([result(m, t, s, 1e6) for (m, t), s in table.items()], {}, ("qa", "coding", "math"))
-    guess = profiles[0].quality["math"]
+def test_a_task_without_a_score_gets_what_the_model_scores_elsewhere_and_what_others_score_there() -> None:
+    # Model i is at 0.4 + 0.05 i on qa, and every model is 0.1 worse on coding and 0.2 worse on math. The last one was not
+    # measured on math: 0.4 + 0.05 · 7 - 0.2 = 0.55.
+    tasks = {"qa": 0.0, "coding": -0.1, "math": -0.2}
+    rows = [result(f"m{i}", t, 0.4 + 0.05 * i + d, 1e6) for i in range(8) for t, d in tasks.items() if (i, t) != (7, "math")]
+    profiles = learn_profiles(rows, {}, tuple(tasks))
+    guess = profiles[7].quality["math"]
     assert guess.n == 0
-    assert guess.mean == pytest.approx(0.5, abs=0.01)
-    assert guess.stderr > profiles[1].quality["math"].stderr
+    assert guess.mean == pytest.approx(0.55, abs=0.02)
+    assert guess.stderr > profiles[6].quality["math"].stderr
+
+
+def test_a_variant_tells_more_of_a_model_than_another_model_does() -> None:
+    rows = [result(f"m{i}", t, 0.4 + 0.05 * i, 1000) for i in range(8) for t in ("qa", "math", "coding")]
+    effort = {"reasoning_effort": "high"}
+    rows += [result("known@high", t, 0.9, 1000) for t in ("qa", "math", "coding")]
+    facts = {"known@high": ModelFacts(request=effort)}
+    related, alone = (
+        next(p for p in learn_profiles([*rows, result(name, "qa", 0.8, 3)], facts, ("qa", "math", "coding")) if p.name == name)
+        for name in ("known", "unknown")
+    )
+    assert related.quality["math"].mean > alone.quality["math"].mean
+    assert related.quality["math"].stderr < alone.quality["math"].stderr
+
+
+def test_price_tells_of_a_model_that_was_never_measured_on_a_task() -> None:
+    # Quality rises with price, so of two models with the same single score the dearer one is expected to be better.
+    facts = {f"m{i}": ModelFacts(input_usd_per_mtok=2.0**i, output_usd_per_mtok=2.0**i) for i in range(8)}
+    rows = [result(f"m{i}", t, 0.4 + 0.05 * i, 1000) for i in range(8) for t in ("qa", "math")]
+    facts |= {"cheap": ModelFacts(input_usd_per_mtok=1.0, output_usd_per_mtok=1.0)}
+    facts |= {"dear": ModelFacts(input_usd_per_mtok=128.0, output_usd_per_mtok=128.0)}
+    rows += [result(name, "qa", 0.6, 5) for name in ("cheap", "dear")]
+    quality = {p.name: p.quality["math"].mean for p in learn_profiles(rows, facts, ("qa", "math"))}
+    assert quality["cheap"] + 0.1 < quality["dear"]
 
 
 def test_a_row_without_a_task_counts_by_the_classifiers_probabilities() -> None:
@@ -133,7 +159,7 @@ def test_a_well_measured_score_stays_if_models_cannot_be_compared(other: str) ->
 def test_a_task_without_any_score_is_an_average_one() -> None:
     quality = learn([result("a", "qa", 0.9), result("b", "qa", 0.5)], tasks=("qa", "advice"))
     assert quality["a"]["advice"] > quality["b"]["advice"]
-    assert quality["a"]["advice"] == pytest.approx(0.9, abs=0.1)
+    assert quality["a"]["advice"] == pytest.approx(0.85, abs=0.1)
 
 
 def test_profiles_come_in_the_order_of_first_appearance() -> None:

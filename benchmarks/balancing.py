@@ -79,6 +79,7 @@ SCORES = {
         model=name,
         quality=0.5,
         stderr=0.0,
+        bound=0.5,
         cost_usd=None,
         latency_s=None,
         assumed=frozenset(),

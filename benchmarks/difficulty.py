@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -153,9 +154,7 @@ def _shift(expected: Expectation, shift: NDArray[np.float64]) -> Expectation:
     """Return an expectation whose quality is shifted in logits, as `ProfileTable.expect` does with heads."""
     bounded = np.clip(expected.quality, _LOWEST, 1 - _LOWEST)
     quality = 1 / (1 + (1 / bounded - 1) * np.exp(-np.clip(shift, -_MOST, _MOST)))
-    return Expectation(
-        quality=quality, cost_usd=expected.cost_usd, quality_by_task=expected.quality_by_task, shift=np.array(shift)
-    )
+    return replace(expected, quality=quality, shift=np.array(shift))
 
 
 if __name__ == "__main__":

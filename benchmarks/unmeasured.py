@@ -1,10 +1,14 @@
 """Benchmark tables in, the error and the coverage of qualities that were not measured out.
 
-    python benchmarks/unmeasured.py TABLE.csv ... [--folds 20] [--seed 0]
+    python benchmarks/unmeasured.py TABLE.csv ... [--folds 20] [--seed 0] [--regret]
 
 Cells (a model on a task) are hidden and predicted from the rest of the table, then whole models. The columns are the mean
-absolute error, the share of hidden means inside the 80 % and the 95 % interval, and the mean standard error. Hidden means have
-a sampling error, which the intervals include. The baseline is the level of the model plus the level of the benchmark.
+absolute error, the share of hidden means inside the 80 % and the 95 % interval, and the mean standard error. The intervals
+include the sampling error of a hidden mean. The baseline is the level of the model plus the level of the benchmark.
+
+With `--regret`, each model is hidden on all of its tasks, or on all but one or two. A model is then chosen for each task, at
+five prices of cost. The regret is how much less true utility the choice has than the best model, in points of quality. It is
+listed by `risk_aversion`.
 """
 
 from __future__ import annotations
@@ -25,6 +29,9 @@ from training.quality.profiles import sum_by_task
 from training.quality.traits import Traits, describe_models
 
 Group = tuple[str, str]
+RISK_AVERSIONS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
+# Quality that the dearest model's cost takes away.
+PRICES = (0.0, 0.05, 0.2, 0.8, 3.0)
 
 
 def describe(table: BenchmarkSet) -> Traits:
@@ -93,15 +100,56 @@ def evaluate(table: BenchmarkSet, *, whole_models: bool, folds: int, seed: int) 
     )
 
 
+def measure_regret(table: BenchmarkSet, kept: int, *, seed: int, most: int) -> str:
+    """Return one line: the mean regret by `RISK_AVERSIONS`, if each model keeps the scores of so many tasks."""
+    tasks = sorted(table.results.tasks)
+    cells, _ = sum_by_task(table.results, tasks, None)
+    traits = describe(table)
+    measured = {(cell.model, cell.task) for cell in cells}
+    is_known = np.array([[(model, task) in measured for task in tasks] for model in traits.models])
+    truth, _ = tabulate(cells, tasks, traits)
+    cost = np.exp(traits.numbers[:, 0]) if traits.numbers[:, 0].any() else np.zeros(len(traits.models))
+    draw, regrets = np.random.default_rng(seed), []
+    for model in draw.permutation(traits.models)[:most].tolist():
+        row = traits.models.index(model)
+        keeps = draw.permutation([task for task in tasks if (model, task) in measured])[:kept].tolist()
+        quality, error = tabulate([c for c in cells if c.model != model or c.task in keeps], tasks, traits)
+        for column, task in enumerate(tasks):
+            rivals = is_known[:, column]
+            if not rivals[row] or task in keeps:
+                continue
+            for price in PRICES:
+                taken = price * cost[rivals] / cost.max()
+                best = truth[rivals, column] - taken
+                bounds = [quality[rivals, column] - r * error[rivals, column] - taken for r in RISK_AVERSIONS]
+                regrets.append([best.max() - best[bound.argmax()] for bound in bounds])
+    means = 100 * np.mean(regrets, axis=0)
+    return f"{kept:5}{len(regrets):6}" + "".join(f"{mean:8.3f}" for mean in means)
+
+
+def tabulate(cells: Sequence[Cell], tasks: Sequence[str], traits: Traits) -> tuple[np.ndarray, np.ndarray]:
+    """Return the quality of each model on each task and its standard error, both of shape (models, tasks)."""
+    posterior = Posterior.of(CellArrays.of(cells, tasks, traits))
+    found = [posterior.predict(model) for model in traits.models]
+    return np.array([mean.clip(0, 1) for mean, _ in found]), np.array([np.sqrt(cov.diagonal()) for _, cov in found])
+
+
 def main() -> None:
     """Print one line for hidden cells and one for hidden models of each table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tables", nargs="+", type=Path)
     parser.add_argument("--folds", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--regret", action="store_true")
+    parser.add_argument("--models", type=int, default=20, help="models to hide for the regret")
     given = parser.parse_args()
     for path in given.tables:
         table = read_benchmark(path, tasks=None)
+        if given.regret:
+            print(f"{path.name}, seed {given.seed}\n kept     n" + "".join(f"{r:8.2f}" for r in RISK_AVERSIONS))
+            for kept in (0, 1, 2):
+                print(measure_regret(table, kept, seed=given.seed, most=given.models), flush=True)
+            continue
         print(f"{path.name}, seed {given.seed}\nhidden     n  baseline   error    80 %    95 %   stderr")
         for whole_models in (False, True):
             print(evaluate(table, whole_models=whole_models, folds=given.folds, seed=given.seed), flush=True)

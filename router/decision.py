@@ -95,6 +95,7 @@ class RoutingDecision:
             },
             "strategy": self.strategy,
             "preference": {
+                "risk_aversion": self.preference.risk_aversion,
                 "usd_per_point": _finite(self.preference.usd_per_point),
                 "seconds_per_point": _finite(self.preference.seconds_per_point),
                 "quality_floor": self.preference.quality_floor,
@@ -132,11 +133,14 @@ class RoutingDecision:
 
     def _list_scores(self) -> list[str]:
         width = max(len(model) for model in self.ranking[:_SHOWN_MODELS])
-        lines = [f"{'model':{width}}  utility = quality (+/- stderr) - cost - time    USD per 1,000 prompts   seconds"]
+        lines = [
+            f"{'model':{width}}  utility = quality (+/- stderr) - risk - cost - time    USD per 1,000 prompts   seconds"
+        ]
         for model in self.ranking[:_SHOWN_MODELS]:
             score = self.scores[model]
             cost, time = price_of_cost(score, self.preference), price_of_time(score, self.preference)
-            terms = f"{score.quality:.3f} (+/- {score.stderr:.3f}) - {cost:.3f} - {time:.3f}"
+            risk = score.quality - score.bound
+            terms = f"{score.quality:.3f} (+/- {score.stderr:.3f}) - {risk:.3f} - {cost:.3f} - {time:.3f}"
             lines.append(
                 f"{model:{width}}  {score.utility:7.3f} = {terms}"
                 f"   {_or_unknown(score.cost_usd, 1000):>18}   {_or_unknown(score.latency_s, 1):>12}"
@@ -169,8 +173,8 @@ class RoutingDecision:
 
     def _describe_floors(self) -> list[str]:
         """Return the nearest lower and higher share of the best quality at which another model is the cheapest."""
-        best, cost = max(score.quality for score in self.scores.values()) or 1.0, self.scores[self.model].cost_usd or 0.0
-        shares = {name: score.quality / best for name, score in self.scores.items()}
+        best, cost = max(score.bound for score in self.scores.values()) or 1.0, self.scores[self.model].cost_usd or 0.0
+        shares = {name: score.bound / best for name, score in self.scores.items()}
         own = shares[self.model]
         lower = max(((shares[m], m) for m, s in self.scores.items() if (s.cost_usd or 0.0) < cost), default=None)
         higher = min((((s.cost_usd or 0.0), m) for m, s in self.scores.items() if shares[m] > own), default=None)
@@ -180,11 +184,9 @@ class RoutingDecision:
 
     def _describe_tolerance(self, reference: str, tolerance: float) -> list[str]:
         """Return which cheaper model is nearest to being good enough."""
-        needed = max(self.scores.get(reference, self.scores[self.model]).quality - tolerance, 0.0)
+        needed = max(self.scores.get(reference, self.scores[self.model]).bound - tolerance, 0.0)
         cost = self.scores[self.model].cost_usd or 0.0
-        lacking = [
-            (needed - s.quality, m) for m, s in self.scores.items() if (s.cost_usd or 0.0) < cost and s.quality < needed
-        ]
+        lacking = [(needed - s.bound, m) for m, s in self.scores.items() if (s.cost_usd or 0.0) < cost and s.bound < needed]
         if not lacking:
             return []
         least, model = min(lacking)
@@ -226,7 +228,7 @@ def price_of_time(score: ModelScore, preference: Preference) -> float:
 
 def _flip_price(chosen: ModelScore, other: ModelScore, preference: Preference) -> float | None:
     """Return the price of a point, in USD, at which two models have the same utility. None if there is none."""
-    gain = other.quality - price_of_time(other, preference) - (chosen.quality - price_of_time(chosen, preference))
+    gain = other.bound - price_of_time(other, preference) - (chosen.bound - price_of_time(chosen, preference))
     extra_usd = (other.cost_usd or 0.0) - (chosen.cost_usd or 0.0)
     return 0.01 * extra_usd / gain if gain * extra_usd > 0 else None
 
@@ -236,6 +238,7 @@ def _score_to_dict(score: ModelScore) -> dict[str, Any]:
         "utility": score.utility,
         "quality": score.quality,
         "stderr": score.stderr,
+        "bound": score.bound,
         "shift": score.shift,
         "cost_usd": score.cost_usd,
         "latency_s": score.latency_s,

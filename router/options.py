@@ -26,6 +26,7 @@ class RouteKeywords(TypedDict, total=False):
     quality_floor: float | None
     usd_per_point: float | None
     max_loss: float | None
+    risk_aversion: float | None
     confidence: float | None
     max_cost_usd: float | None
     allowed: Collection[str] | None
@@ -49,6 +50,9 @@ class RouteOptions:
         usd_per_point: USD that one more point of expected quality (0.01) is worth, above 0.
         max_loss: Expected quality, in [0, 1], that may be lost on average against the best single model. The cheapest model
             within that bound wins. It needs a model folder that was trained on a benchmark with prompts.
+        risk_aversion: Standard errors that are taken off the expected quality of each model, 0 or more. 0.5 by default. The
+            larger it is, the more a model must be measured before it is chosen. It does not count with `max_loss`, whose
+            bound was measured without it.
         confidence: How sure the bound of `max_loss` must be, between 0 and 1. 0.95 by default. It needs `max_loss`.
         max_cost_usd: Models that are expected to cost more USD for this prompt are excluded.
         allowed: Names of the models that may be chosen. None: the router's default, or else all.
@@ -73,6 +77,7 @@ class RouteOptions:
     quality_floor: float | None = None
     usd_per_point: float | None = None
     max_loss: float | None = None
+    risk_aversion: float | None = None
     confidence: float | None = None
     max_cost_usd: float | None = None
     allowed: Collection[str] | None = None
@@ -146,6 +151,10 @@ class RouteOptions:
             raise InputError(
                 f"confidence applies only together with max_loss (got confidence={self.confidence!r}); set max_loss too"
             )
+        preference = self._find_dial(presets)
+        return preference if self.risk_aversion is None else replace(preference, risk_aversion=self.risk_aversion)
+
+    def _find_dial(self, presets: Mapping[str, Preference]) -> Preference:
         if self.quality_floor is not None:
             return Preference(quality_floor=self.quality_floor)
         if self.usd_per_point is not None:
@@ -162,7 +171,7 @@ class RouteOptions:
                 "`llm-router-train train`, or use quality_floor"
             )
         confidence = _DEFAULT_CONFIDENCE if self.confidence is None else self.confidence
-        return Preference(reference=risk.reference, tolerance=risk.choose(max_loss, confidence))
+        return Preference(reference=risk.reference, tolerance=risk.choose(max_loss, confidence), risk_aversion=0.0)
 
     def _dials(self) -> list[str]:
         return [name for name in _DIALS if getattr(self, name) is not None]
@@ -172,6 +181,7 @@ _NUMBERS: tuple[tuple[str, str, Callable[[float], bool]], ...] = (
     ("quality_floor", "between 0 and 1", lambda value: 0 <= value <= 1),
     ("usd_per_point", "above 0", lambda value: value > 0),
     ("max_loss", "between 0 and 1", lambda value: 0 <= value <= 1),
+    ("risk_aversion", "of 0 or more", lambda value: 0 <= value < math.inf),
     ("confidence", "above 0 and below 1", lambda value: 0 < value < 1),
     ("max_cost_usd", "of 0 or more", lambda value: value >= 0),
 )

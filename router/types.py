@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 Source = Literal["classifier", "keywords", "default"]
 # The tier of the classifier that read a prompt, and the tiers that a caller can ask for.
 Tier = Literal["first", "full"]
+# Standard errors that are taken off a quality by default: the least regret if a model or a task was hardly measured
+# (`python benchmarks/unmeasured.py --regret`).
+RISK_AVERSION = 0.5
 # The requests that a server takes: OpenAI's chat completions, OpenAI's responses, Anthropic's messages.
 WireProtocol = Literal["chat", "responses", "messages"]
 
@@ -222,6 +225,8 @@ class Preference:
     """How quality is weighed against cost and time. A point of quality is 0.01 of expected score.
 
     Attributes:
+        risk_aversion: Standard errors that are taken off the expected quality before models are compared, 0 or more. A model
+            of which little is known has a large standard error.
         usd_per_point: USD that one more point is worth. Infinite if cost does not count.
         seconds_per_point: Seconds that one more point is worth. Infinite if time does not count.
         quality_floor: Share of the best candidate's expected quality, in [0, 1]. The cheapest model that reaches it wins.
@@ -235,6 +240,7 @@ class Preference:
     True
     """
 
+    risk_aversion: float = RISK_AVERSION
     usd_per_point: float = math.inf
     seconds_per_point: float = math.inf
     quality_floor: float | None = None
@@ -247,6 +253,7 @@ class Preference:
         return self.quality_floor is None and self.reference is None
 
     def __post_init__(self) -> None:
+        _require_non_negative("risk_aversion", self.risk_aversion)
         _require(self.usd_per_point > 0, "usd_per_point must be above 0", self.usd_per_point)
         _require(self.seconds_per_point > 0, "seconds_per_point must be above 0", self.seconds_per_point)
         floor = self.quality_floor
@@ -262,10 +269,11 @@ class ModelScore(msgspec.Struct, frozen=True, kw_only=True):
         model: Name of the model.
         quality: Expected score in [0, 1]: the sum over tasks of probability · quality, moved by `shift`.
         stderr: Standard error of `quality`.
+        bound: What models are compared by: `quality` less `risk_aversion` standard errors. It may be below 0.
         cost_usd: Expected USD for this prompt. None if no candidate's cost is known.
         latency_s: Expected seconds to a whole answer. None if no candidate's latency is known.
         assumed: Which of `cost_usd` and `latency_s` are unknown, so that the other candidates' median takes their place.
-        utility: Quality less what cost and time take away, on the scale of quality.
+        utility: `bound` less what cost and time take away, on the scale of quality.
         quality_by_task: Quality of each task in the profile.
         shift: How much likelier the prompt's text makes a good answer than its task alone, in logits. 0 if nothing was
             learned about such prompts.
@@ -280,6 +288,7 @@ class ModelScore(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     quality: float
     stderr: float
+    bound: float
     cost_usd: float | None
     latency_s: float | None
     assumed: frozenset[str]

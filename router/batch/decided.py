@@ -175,7 +175,8 @@ class PromptDecider:
     def score(self, classified: Classified) -> Scores:
         """Return the scores of classified prompts."""
         limit = self._options.max_cost_usd
-        return score_prompts(self.table, classified, math.inf if limit is None else limit)
+        limit = math.inf if limit is None else limit
+        return score_prompts(self.table, classified, limit, self._preference.risk_aversion)
 
     def describe(self, classified: Classified, scores: Scores, choices: NDArray[np.int64]) -> Decided:
         """Return the columns of decisions.

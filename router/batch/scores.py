@@ -25,28 +25,31 @@ class Scores:
 
     Attributes:
         quality: Expected score in [0, 1].
+        bound: What models are compared by: the quality less what the aversion to risk takes off.
         cost_usd: Expected cost in USD. NaN if no candidate's cost is known.
         latency_s: Expected seconds to a whole answer. NaN if no candidate's latency is known.
         usable: Whether a model may be chosen.
     """
 
     quality: NDArray[np.float64]
+    bound: NDArray[np.float64]
     cost_usd: NDArray[np.float64]
     latency_s: NDArray[np.float64]
     usable: NDArray[np.bool_]
 
     def mask(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return quality and cost as an allocation takes them: infinite if a model may not be chosen."""
-        return np.where(self.usable, self.quality, -np.inf), np.where(self.usable, self.cost_usd, np.inf)
+        """Return bound and cost as an allocation takes them: infinite if a model may not be chosen."""
+        return np.where(self.usable, self.bound, -np.inf), np.where(self.usable, self.cost_usd, np.inf)
 
 
-def score_prompts(table: ProfileTable, classified: Classified, max_cost_usd: float) -> Scores:
+def score_prompts(table: ProfileTable, classified: Classified, max_cost_usd: float, risk_aversion: float) -> Scores:
     """Return the scores of all prompts. They equal those of `ProfileTable.score` in every bit.
 
     Args:
         table: The profiles.
         classified: The prompts.
         max_cost_usd: Models that are expected to cost more for a prompt may not be chosen.
+        risk_aversion: Standard errors that are taken off the quality.
     """
     audio, image = (classified.media[:, kind, None, None] for kind in range(2))
     # A matrix of one row per prompt: the product of all rows at once would round in another order.
@@ -58,13 +61,14 @@ def score_prompts(table: ProfileTable, classified: Classified, max_cost_usd: flo
         media=MediaArrays(audio, image),
     )
     quality, cost_usd = expected.quality[:, 0], expected.cost_usd[:, 0].copy()
+    bound = quality - risk_aversion * expected.stderr[:, 0]
     latency_s = np.tile(table.latency_s, (len(quality), 1))
     for rows, columns in _group(classified.candidates):
         here = np.ix_(rows, columns)
         cost_usd[here], latency_s[here] = fill_unknown(cost_usd[here]), fill_unknown(latency_s[here])
     # An unknown cost is over no limit.
     usable = classified.candidates & ~(cost_usd > max_cost_usd)
-    return Scores(quality=quality, cost_usd=cost_usd, latency_s=latency_s, usable=usable)
+    return Scores(quality=quality, bound=bound, cost_usd=cost_usd, latency_s=latency_s, usable=usable)
 
 
 def choose_best(table: ProfileTable, scores: Scores, preference: Preference) -> NDArray[np.int64]:
@@ -75,16 +79,16 @@ def choose_best(table: ProfileTable, scores: Scores, preference: Preference) -> 
         scores: The scores.
         preference: How quality is weighed against cost and time.
     """
-    best = np.full(len(scores.quality), -1)
+    best = np.full(len(scores.bound), -1)
     reference = table.names.index(preference.reference) if preference.reference in table.names else -1
     for rows, columns in _group(scores.usable):
         here = np.ix_(rows, columns)
-        quality, cost_usd = scores.quality[here], scores.cost_usd[here]
+        bound, cost_usd = scores.bound[here], scores.cost_usd[here]
         places = columns.tolist()
         order = rank_models(
-            quality,
+            bound,
             cost_usd,
-            find_utility(quality, cost_usd, preference, latency_s=scores.latency_s[here]),
+            find_utility(bound, cost_usd, preference, latency_s=scores.latency_s[here]),
             preference,
             reference=places.index(reference) if reference in places else None,
         )

@@ -18,6 +18,7 @@ _OPTIONS = (
     click.option("--quality-floor", type=float, help="Cheapest model with this share of the best quality, 0 to 1."),
     click.option("--usd-per-point", type=float, help="USD that one more point of quality (0.01) is worth."),
     click.option("--max-loss", type=float, help="Quality that may be lost on average against the best single model: 0.02."),
+    click.option("--risk-aversion", type=float, help="Standard errors that are taken off each quality; default 0.5."),
     click.option("--confidence", type=float, help="How sure the bound of --max-loss must be; default 0.95."),
     click.option("--max-cost-usd", type=float, help="Exclude models that are expected to cost more for this prompt."),
     click.option("--allowed", metavar="MODEL", multiple=True, help="A model that may be chosen. Repeat for more."),

@@ -23,6 +23,7 @@ _HEADERS: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "prefer": ("prefer", str),
     "quality-floor": ("quality_floor", float),
     "usd-per-point": ("usd_per_point", float),
+    "risk-aversion": ("risk_aversion", float),
     "max-loss": ("max_loss", float),
     "confidence-of-loss": ("confidence", float),
     "max-cost-usd": ("max_cost_usd", float),

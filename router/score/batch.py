@@ -15,7 +15,7 @@ from router.errors import InputError
 from router.html import make_table
 from router.score.allocation import ROUNDING, allocate
 from router.score.reasons import describe_budget, describe_leftover
-from router.types import ModelScore, Preference
+from router.types import ModelScore
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -119,7 +119,7 @@ def spend(decisions: Sequence[RoutingDecision], budget_usd: float) -> Batch:
 def _tabulate(
     scores: Sequence[Mapping[str, ModelScore]], models: Sequence[str]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return expected quality and cost, shape (prompts, models), with infinities for models without a score."""
+    """Return what models are compared by and their costs, shape (prompts, models). Infinite for models without a score."""
     quality, cost_usd = np.full((len(scores), len(models)), -math.inf), np.full((len(scores), len(models)), math.inf)
     column = {model: i for i, model in enumerate(models)}
     for i, by_model in enumerate(scores):
@@ -130,7 +130,7 @@ def _tabulate(
                     f"budget_usd needs expected costs, got none for any model of prompt {i}; add prices to the profiles or "
                     "leave budget_usd out"
                 )
-            quality[i, column[model]], cost_usd[i, column[model]] = score.quality, score.cost_usd
+            quality[i, column[model]], cost_usd[i, column[model]] = score.bound, score.cost_usd
     return quality, cost_usd
 
 
@@ -138,7 +138,7 @@ def _reprice(decision: RoutingDecision, model: str, usd_per_point: float, reason
     """Return a decision for the model, with the others ranked by utility at a price per point."""
     # An infinite price makes the term of the cost 0, so quality alone ranks then.
     scores = {
-        name: structs.replace(score, utility=score.quality - 0.01 * (score.cost_usd or 0.0) / usd_per_point)
+        name: structs.replace(score, utility=score.bound - 0.01 * (score.cost_usd or 0.0) / usd_per_point)
         for name, score in decision.scores.items()
     }
     order = sorted(decision.ranking, key=lambda name: (-scores[name].utility, scores[name].cost_usd or 0.0))
@@ -150,7 +150,7 @@ def _reprice(decision: RoutingDecision, model: str, usd_per_point: float, reason
         ranking=(model, *(name for name in order if name != model)),
         scores=scores,
         strategy="budget",
-        preference=Preference(usd_per_point=usd_per_point),
+        preference=replace(decision.preference, usd_per_point=usd_per_point, quality_floor=None, reference=None),
         reasons=tuple(reasons),
     )
 

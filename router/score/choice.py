@@ -1,5 +1,6 @@
 """The choice rule: expected quality, cost and latency of the models in, a ranking of them out.
 
+Quality is here what models are compared by: the expected score less the standard errors that `risk_aversion` takes off.
 Every function takes arrays of shape (..., models). The runtime passes one row, training and the verdict pass one row per
 prompt. The guarantee of `max_loss` holds only because both sides call this code.
 """
@@ -31,7 +32,7 @@ def rank_models(
     quality, and ties go to the better model. Last, the order of the columns decides.
 
     Args:
-        quality: Expected score in [0, 1].
+        quality: What models are compared by, at most 1.
         cost_usd: Expected cost in USD. NaN if unknown, which ranks last.
         utility: Quality less what cost and latency take away, from `find_utility`.
         preference: How quality is weighed against cost and latency.
@@ -53,7 +54,7 @@ def find_good_enough(
     reference less the tolerance. The best model, or the reference, is always good enough.
 
     Args:
-        quality: Expected score in [0, 1].
+        quality: What models are compared by, at most 1.
         preference: Holds the floor, or the tolerance.
         reference: Column of `preference.reference`. None: the best model of each row takes its place.
     """
@@ -79,7 +80,7 @@ def find_utility(
     A cost or latency of NaN counts as 0: after `fill_unknown` it is unknown for all models, so it cannot tell them apart.
 
     Args:
-        quality: Expected score in [0, 1].
+        quality: What models are compared by, at most 1.
         cost_usd: Expected cost in USD.
         preference: What a point of quality (0.01) is worth.
         latency_s: Expected seconds to a whole answer.

@@ -23,7 +23,7 @@ _UNKNOWN_QUALITY = (0.5, 0.5)
 def tabulate_quality(
     profiles: Sequence[ModelProfile], tasks: Sequence[str]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return means and squared standard errors of quality, both of shape (models, tasks).
+    """Return means and standard errors of quality, both of shape (models, tasks).
 
     A missing task gets the mean of the profile's other tasks, and their largest error.
     """
@@ -35,7 +35,7 @@ def tabulate_quality(
             estimate = profile.quality.get(task)
             pairs[i, j] = missing if estimate is None else (estimate.mean, estimate.stderr)
     # Contiguous, because every prompt multiplies it.
-    return np.ascontiguousarray(pairs[:, :, 0]), pairs[:, :, 1] ** 2
+    return np.ascontiguousarray(pairs[:, :, 0]), np.ascontiguousarray(pairs[:, :, 1])
 
 
 def tabulate_output_tokens(profiles: Sequence[ModelProfile], tasks: Sequence[str]) -> NDArray[np.float64]:

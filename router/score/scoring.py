@@ -50,12 +50,14 @@ class Expectation:
 
     Attributes:
         quality: Expected score in [0, 1].
+        stderr: Standard error of the quality.
         cost_usd: Expected cost in USD. NaN if unknown.
         quality_by_task: Expected score from the task alone, before the shift by the prompt.
         shift: Shift of the quality by the prompt, in logits.
     """
 
     quality: NDArray[np.float64]
+    stderr: NDArray[np.float64]
     cost_usd: NDArray[np.float64]
     quality_by_task: NDArray[np.float64]
     shift: NDArray[np.float64]
@@ -99,7 +101,7 @@ class ProfileTable:
         self.names = tuple(profile.name for profile in profiles)
         self.tasks = tuple(dict.fromkeys([*tasks, *(task for profile in profiles for task in profile.quality)]))
         self._row = {name: row for row, name in enumerate(self.names)}
-        self._quality, self._variance = tabulate_quality(profiles, self.tasks)
+        self._quality, self._stderr = tabulate_quality(profiles, self.tasks)
         # Built once, because every score of a model holds the same dictionary.
         self._quality_by_task = [dict(zip(self.tasks, row, strict=True)) for row in self._quality.tolist()]
         self._output_tokens = tabulate_output_tokens(profiles, self.tasks)
@@ -126,7 +128,9 @@ class ProfileTable:
 
         quality(m) = Σ_t p(t) · quality(m, t) over all tasks, so an unsure prediction hedges on its own. With heads, the text
         of the prompt shifts it (see `expect`).
-        utility(m) = quality(m) − 0.01 · cost(m) / usd_per_point − 0.01 · seconds(m) / seconds_per_point.
+        bound(m) = quality(m) − risk_aversion · stderr(m). The errors of a model on several tasks are related, so its
+        standard error is at most, and is taken to be, Σ_t p(t) · stderr(m, t).
+        utility(m) = bound(m) − 0.01 · cost(m) / usd_per_point − 0.01 · seconds(m) / seconds_per_point.
 
         Args:
             candidates: Names of the models to score.
@@ -140,17 +144,17 @@ class ProfileTable:
         """
         rows = [self._row[name] for name in candidates]
         p = np.array([probabilities.get(task, 0.0) for task in self.tasks])
-        expected, spread = self._expect_one(p, tokens=tokens, media=media, features=features, trust=trust)
-        stderr = np.sqrt(self._variance @ p**2) * spread
-        quality, stderr, shift = expected.quality[rows], stderr[rows], expected.shift[rows]
+        expected = self._expect_one(p, tokens=tokens, media=media, features=features, trust=trust)
+        quality, stderr, shift = expected.quality[rows], expected.stderr[rows], expected.shift[rows]
+        bound = quality - preference.risk_aversion * stderr
         cost, cost_assumed = _fill(expected.cost_usd[rows])
         known = self.latency_s[rows]
         if latency_s:
             known = np.array([latency_s.get(name, given) for name, given in zip(candidates, known.tolist(), strict=True)])
         latency, latency_assumed = _fill(known)
-        utility = find_utility(quality, cost, preference, latency_s=latency)
+        utility = find_utility(bound, cost, preference, latency_s=latency)
         # Lists, because reading an array element by element costs more than all the arithmetic above.
-        columns = (quality, stderr, utility, shift, cost_assumed, latency_assumed)
+        columns = (quality, stderr, bound, utility, shift, cost_assumed, latency_assumed)
         terms = zip(
             candidates, rows, *(column.tolist() for column in columns), _to_list(cost), _to_list(latency), strict=True
         )
@@ -159,6 +163,7 @@ class ProfileTable:
                 model=name,
                 quality=quality_m,
                 stderr=stderr_m,
+                bound=bound_m,
                 cost_usd=cost_m,
                 latency_s=latency_m,
                 assumed=_ASSUMED[assumes_cost, assumes_latency],
@@ -166,7 +171,19 @@ class ProfileTable:
                 quality_by_task=self._quality_by_task[row],
                 shift=shift_m,
             )
-            for name, row, quality_m, stderr_m, utility_m, shift_m, assumes_cost, assumes_latency, cost_m, latency_m in terms
+            for (
+                name,
+                row,
+                quality_m,
+                stderr_m,
+                bound_m,
+                utility_m,
+                shift_m,
+                assumes_cost,
+                assumes_latency,
+                cost_m,
+                latency_m,
+            ) in terms
         }
 
     def expect(
@@ -192,16 +209,21 @@ class ProfileTable:
             log_ratio: Logarithm of the ratio by which the prompts change the cost, shape (..., models).
             media: How many of the tokens are audio and images. For several prompts, each of shape (..., 1).
         """
-        by_task = p @ self._quality.T
+        by_task, stderr = p @ self._quality.T, p @ self._stderr.T
         cost = self._price(p, tokens, media)
         if self._heads is None:
-            return Expectation(quality=by_task, cost_usd=cost, quality_by_task=by_task, shift=np.zeros_like(by_task))
+            return Expectation(
+                quality=by_task, stderr=stderr, cost_usd=cost, quality_by_task=by_task, shift=np.zeros_like(by_task)
+            )
         counted = np.clip(shift, -_MAX_SHIFT, _MAX_SHIFT) * (p @ self._shifts_quality)[..., None]
         bounded = np.clip(by_task, _MIN_QUALITY, 1 - _MIN_QUALITY)
         ratio = np.clip(log_ratio, -_MAX_LOG_RATIO, _MAX_LOG_RATIO) * (p @ self._shifts_cost)[..., None]
+        # Without a shift the quality stays exactly as it is, even if it lies outside the bounds for logits.
+        quality = np.where(counted == 0, by_task, 1 / (1 + (1 / bounded - 1) * np.exp(-counted)))
         return Expectation(
-            # Without a shift the quality stays exactly as it is, even if it lies outside the bounds for logits.
-            quality=np.where(counted == 0, by_task, 1 / (1 + (1 / bounded - 1) * np.exp(-counted))),
+            quality=quality,
+            # An error in logits is small where the logistic function is flat.
+            stderr=stderr * _slope(quality) / _slope(by_task),
             cost_usd=cost * np.exp(ratio),
             quality_by_task=by_task,
             shift=counted + np.zeros_like(by_task),
@@ -236,13 +258,12 @@ class ProfileTable:
 
     def _expect_one(
         self, p: NDArray[np.float64], *, tokens: int, media: Media, features: Features | None, trust: float
-    ) -> tuple[Expectation, NDArray[np.float64]]:
-        """Return the expectation for one prompt, and the factor by which its shift changes each standard error."""
+    ) -> Expectation:
+        """Return the expectation for one prompt."""
         shifts = self.find_shifts(features, trust)
         if shifts is None:
-            return self.expect(p, tokens=tokens, media=media), np.ones(1)
-        expected = self.expect(p, tokens=tokens, shift=shifts[0], log_ratio=shifts[1], media=media)
-        return expected, _slope(expected.quality) / _slope(expected.quality_by_task)
+            return self.expect(p, tokens=tokens, media=media)
+        return self.expect(p, tokens=tokens, shift=shifts[0], log_ratio=shifts[1], media=media)
 
     def _price(
         self, p: NDArray[np.float64], tokens: int | NDArray[np.int64], media: Media | MediaArrays

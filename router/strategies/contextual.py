@@ -22,7 +22,7 @@ def contextual(context: RoutingContext) -> list[str]:
     """
     scores = [context.scores[name] for name in context.candidates]
     order = rank_models(
-        _row([score.quality for score in scores]),
+        _row([score.bound for score in scores]),
         _row([score.cost_usd for score in scores]),
         _row([score.utility for score in scores]),
         context.preference,
@@ -33,7 +33,7 @@ def contextual(context: RoutingContext) -> list[str]:
 
 def good_enough(context: RoutingContext) -> frozenset[str]:
     """Return the candidates whose expected quality is good enough. All of them if quality, cost and time are weighed."""
-    quality = _row([context.scores[name].quality for name in context.candidates])
+    quality = _row([context.scores[name].bound for name in context.candidates])
     enough = find_good_enough(quality, context.preference, reference=_find_reference(context))
     return frozenset(name for name, is_enough in zip(context.candidates, enough.tolist(), strict=True) if is_enough)
 

@@ -242,7 +242,7 @@ def _find_saving(model: str, tokens: int, context: RoutingContext) -> float:
 def _find_stronger(model: str, context: RoutingContext) -> str | None:
     """Return the model of the highest utility among those of clearly better quality. None if there is none."""
     scores = context.scores
-    better = [name for name in context.candidates if scores[name].quality >= scores[model].quality + _STRONGER]
+    better = [name for name in context.candidates if scores[name].bound >= scores[model].bound + _STRONGER]
     return max(better, key=lambda name: scores[name].utility, default=None)
 
 

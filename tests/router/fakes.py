@@ -65,7 +65,13 @@ def model(name: str, quality: Mapping[str, float] | float = 0.5, **fields: objec
 
 
 def score(name: str, quality: float, cost_usd: float | None = None, **fields: object) -> ModelScore:
-    given: dict[str, object] = {"latency_s": None, "assumed": frozenset(), "utility": quality, "quality_by_task": {}}
+    given: dict[str, object] = {
+        "bound": quality,
+        "latency_s": None,
+        "assumed": frozenset(),
+        "utility": quality,
+        "quality_by_task": {},
+    }
     return ModelScore(model=name, quality=quality, stderr=0.0, cost_usd=cost_usd, **(given | fields))  # type: ignore[arg-type]
 
 

@@ -61,7 +61,7 @@ def test_flip_prices_count_time_too() -> None:
 def test_explain_gives_every_term() -> None:
     text = decide(Preference(usd_per_point=0.0003), reasons=("something to know",)).explain()
     assert text.startswith("task: math, by classifier (math 1.00, ...)")
-    assert re.search(r"mid +0\.700 = 0\.800 \(\+/- 0\.000\) - 0\.100 - 0\.000 +3 +unknown", text)
+    assert re.search(r"mid +0\.700 = 0\.800 \(\+/- 0\.000\) - 0\.000 - 0\.100 - 0\.000 +3 +unknown", text)
     assert text.endswith("note: something to know")
 
 
@@ -116,6 +116,7 @@ def test_to_dict_is_json_and_an_infinite_price_is_none() -> None:
     assert text == decision.to_dict()
     assert (text["model"], text["ranking"][1:], text["reasons"]) == ("mid", ["small", "big", "hopeless"], ["note"])
     assert text["preference"] == {
+        "risk_aversion": 0.5,
         "usd_per_point": 0.0003,
         "seconds_per_point": None,
         "quality_floor": None,

@@ -12,7 +12,7 @@ import numpy as np
 from router.score.choice import fill_unknown, find_utility, rank_models
 from router.score.risk import RiskCurve
 from router.score.scoring import Expectation
-from router.types import Preference
+from router.types import RISK_AVERSION, Preference
 from training.quality.outcomes import Outcomes
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def find_knee(expected: Expectation) -> float | None:
     Args:
         expected: Expectation for n prompts, arrays of shape (n, models). Models with an unknown cost are left out.
     """
-    quality, cost_usd = expected.quality, expected.cost_usd
+    quality, cost_usd = expected.quality - RISK_AVERSION * expected.stderr, expected.cost_usd
     known = ~np.isnan(cost_usd).any(axis=0)
     if not known.any():
         return None
@@ -71,7 +71,7 @@ def measure_risk(expected: Expectation, outcomes: Outcomes) -> RiskCurve | None:
     answered, rows = expected.take(complete), np.arange(len(score))
     losses, deviations, savings = [], [], []
     for tolerance in _TOLERANCES.tolist():
-        preference = Preference(reference=outcomes.models[reference], tolerance=tolerance)
+        preference = Preference(reference=outcomes.models[reference], tolerance=tolerance, risk_aversion=0.0)
         chosen = choose(answered, preference, reference=reference)
         loss = score[:, reference] - score[rows, chosen]
         losses.append(float(loss.mean()))
@@ -101,7 +101,7 @@ def choose(
     """
     cost_usd = known_costs(expected)
     affordable = cost_usd <= np.maximum(max_cost_usd, cost_usd.min(axis=1, keepdims=True))
-    quality = np.where(affordable, expected.quality, -np.inf)
+    quality = np.where(affordable, expected.quality - preference.risk_aversion * expected.stderr, -np.inf)
     utility = find_utility(quality, cost_usd, preference)
     return rank_models(quality, cost_usd, utility, preference, reference=reference)[:, 0]
 

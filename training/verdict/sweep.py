@@ -11,7 +11,7 @@ import numpy as np
 from router.score.choice import find_utility, rank_models
 from router.score.parameters import make_presets
 from router.score.scoring import Expectation
-from router.types import Preference
+from router.types import RISK_AVERSION, Preference
 from training.quality.dial import choose, known_costs
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def sweep_router(expected: Expectation, usd_per_point: float | None) -> Sweep:
         expected: Expected quality and cost of the n prompts.
         usd_per_point: Price of a point of quality in the preset `balanced`. None: leave out the presets.
     """
-    prices = sweep_prices("router", expected.quality, known_costs(expected))
+    prices = sweep_prices("router", expected.quality - RISK_AVERSION * expected.stderr, known_costs(expected))
     if usd_per_point is None:
         return prices
     presets = make_presets(usd_per_point)

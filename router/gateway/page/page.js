@@ -102,7 +102,7 @@ function positionOf(price) {
 function rank() {
   const price = priceOfPoint();
   return Object.entries(decision.scores)
-    .map(([model, score]) => ({ model, ...score, utility: score.quality - 0.01 * (score.cost_usd || 0) / price }))
+    .map(([model, score]) => ({ model, ...score, utility: score.bound - 0.01 * (score.cost_usd || 0) / price }))
     .sort((a, b) => b.utility - a.utility || (a.cost_usd || 0) - (b.cost_usd || 0));
 }
 

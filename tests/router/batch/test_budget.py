@@ -21,6 +21,7 @@ def cut(quality: NDArray[np.float64], cost_usd: NDArray[np.float64], size: int) 
     return [
         Scores(
             quality=quality[start : start + size],
+            bound=quality[start : start + size],
             cost_usd=cost_usd[start : start + size],
             latency_s=np.full_like(quality[start : start + size], np.nan),
             usable=np.isfinite(quality[start : start + size]),

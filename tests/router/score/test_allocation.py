@@ -1,5 +1,4 @@
 import math
-import time
 
 import numpy as np
 import pytest
@@ -154,11 +153,9 @@ def test_more_money_never_buys_less_and_a_point_never_gets_cheaper() -> None:
     assert prices[-1] == math.inf
 
 
-def test_a_hundred_thousand_prompts_take_about_a_second() -> None:
+def test_a_hundred_thousand_prompts_are_allocated_almost_exactly() -> None:
     quality, cost_usd = draw(np.random.default_rng(7), "independent", 100_000, 16)
-    began = time.perf_counter()
     allocation = allocate(quality, cost_usd, 50.0)
-    assert time.perf_counter() - began < 5  # 0.3 s on an idle machine; test machines are busy
     assert allocation.gap < 0.01
     check(allocation, quality, cost_usd, 50.0)
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from router import Estimate, InputError, ModelProfile, ModelScore, Preference, ScoringParameters
+from router import Estimate, InputError, ModelProfile, ModelScore, Preference, Router, ScoringParameters
 from router.classify.features import BUCKETS, SURFACE
 from router.classify.heads import Features, Heads, PromptHeads
 from router.classify.parts import Media
@@ -31,11 +31,11 @@ def score(
     return table.score(names, p or MIXED, tokens=500, preference=preference or Preference())
 
 
-def test_quality_is_expected_over_all_tasks_and_its_error_adds_in_squares() -> None:
+def test_quality_is_expected_over_all_tasks_and_so_is_its_error() -> None:
     scores = score(DEAR, CHEAP)
     assert scores["dear"].quality == pytest.approx(0.75 * 0.9 + 0.25 * 0.5)  # 0.8
     assert scores["cheap"].quality == pytest.approx(0.55)
-    assert scores["dear"].stderr == pytest.approx(0.05)  # √(0.03² + 0.04²)
+    assert scores["dear"].stderr == pytest.approx(0.07)  # 0.75 · 0.04 + 0.25 · 0.16
 
 
 def test_cost_is_prompt_at_input_price_plus_expected_answer_at_output_price() -> None:
@@ -56,21 +56,33 @@ def test_audio_and_images_cost_their_own_price() -> None:
     assert scores["dear"].cost_usd == pytest.approx(0.001 + 0.008)
 
 
-def test_utility_is_quality_less_the_price_of_cost() -> None:
+def test_utility_is_the_bound_less_the_price_of_cost() -> None:
     scores = score(DEAR, CHEAP, preference=Preference(usd_per_point=0.001))
-    assert scores["dear"].utility == pytest.approx(0.8 - 0.09)
+    assert scores["dear"].utility == pytest.approx(0.8 - 0.5 * 0.07 - 0.09)
     assert scores["cheap"].utility == pytest.approx(0.55 - 0.011)
     assert scores["dear"].quality_by_task == pytest.approx({"math": 0.9, "coding": 0.5})
 
 
-def test_utility_is_quality_less_the_price_of_time() -> None:
+def test_utility_is_the_bound_less_the_price_of_time() -> None:
     scores = score(DEAR, CHEAP, preference=Preference(seconds_per_point=2))
-    assert scores["dear"].utility == pytest.approx(0.8 - 0.02)
+    assert scores["dear"].utility == pytest.approx(0.8 - 0.5 * 0.07 - 0.02)
     assert scores["cheap"].utility == pytest.approx(0.55 - 0.005)
 
 
-def test_with_an_infinite_price_of_a_point_utility_is_quality() -> None:
-    assert score(DEAR)["dear"].utility == score(DEAR)["dear"].quality
+def test_with_an_infinite_price_of_a_point_utility_is_the_bound() -> None:
+    found = score(DEAR, preference=Preference(risk_aversion=2))["dear"]
+    assert found.utility == found.bound == pytest.approx(0.8 - 2 * 0.07)
+    free = score(DEAR, preference=Preference(risk_aversion=0))["dear"]
+    assert free.utility == free.bound == free.quality
+
+
+def test_of_two_models_of_equal_quality_the_better_measured_one_wins() -> None:
+    sure, unsure = (
+        ModelProfile(name=name, quality={"math": Estimate(mean=mean, stderr=error, n=1)}, cost_usd=0.001)
+        for name, mean, error in [("sure", 0.6, 0.01), ("unsure", 0.62, 0.1)]
+    )
+    chosen = [Router([unsure, sure]).route("any", risk_aversion=risk, quality_floor=1.0).model for risk in (0, 1)]
+    assert chosen == ["unsure", "sure"]
 
 
 def test_an_unknown_cost_or_latency_is_the_median_of_the_known_and_is_marked_as_assumed() -> None:

@@ -89,7 +89,7 @@ def test_a_stronger_model_takes_over_a_stuck_session_until_the_task_changes() ->
 def replace_quality(context: RoutingContext, name: str, quality: float) -> object:
     import msgspec
 
-    return msgspec.structs.replace(context.scores[name], quality=quality)
+    return msgspec.structs.replace(context.scores[name], quality=quality, bound=quality)
 
 
 def test_the_others_follow_by_the_prompt() -> None:

@@ -15,7 +15,8 @@ from training.quality.dial import choose, find_knee, measure_risk
 def expect(quality: object, cost_usd: object) -> Expectation:
     qualities = np.array(quality, np.float64)
     costs = np.broadcast_to(np.array(cost_usd, np.float64), qualities.shape)
-    return Expectation(quality=qualities, cost_usd=costs, quality_by_task=qualities, shift=np.zeros_like(qualities))
+    none = np.zeros_like(qualities)
+    return Expectation(quality=qualities, stderr=none, cost_usd=costs, quality_by_task=qualities, shift=none)
 
 
 def test_the_knee_is_the_cost_of_a_point_from_the_cheapest_to_the_best_model() -> None:

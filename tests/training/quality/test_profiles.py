@@ -60,7 +60,9 @@ def test_a_variant_tells_more_of_a_model_than_another_model_does() -> None:
     rows += [result("known@high", t, 0.9, 1000) for t in ("qa", "math", "coding")]
     facts = {"known@high": ModelFacts(request=effort)}
     related, alone = (
-        next(p for p in learn_profiles([*rows, result(name, "qa", 0.8, 3)], facts, ("qa", "math", "coding")) if p.name == name)
+        next(
+            p for p in learn_profiles([*rows, result(name, "qa", 0.8, 3)], facts, ("qa", "math", "coding")) if p.name == name
+        )
         for name in ("known", "unknown")
     )
     assert related.quality["math"].mean > alone.quality["math"].mean

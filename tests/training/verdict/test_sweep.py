@@ -12,7 +12,8 @@ from training.verdict.sweep import sweep_options, sweep_prices, sweep_router
 def expect(quality: object, cost_usd: object) -> Expectation:
     qualities = np.array(quality, np.float64)
     costs = np.broadcast_to(np.array(cost_usd, np.float64), qualities.shape)
-    return Expectation(quality=qualities, cost_usd=costs, quality_by_task=qualities, shift=np.zeros_like(qualities))
+    none = np.zeros_like(qualities)
+    return Expectation(quality=qualities, stderr=none, cost_usd=costs, quality_by_task=qualities, shift=none)
 
 
 @pytest.mark.parametrize("price", [1e-5, 3e-4, 1e-2, float("inf")])

@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 import mmap
+import sqlite3
 import tempfile
+import weakref
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
+
+from training.data.problems import DatasetError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Rows that are in memory at once. Longer columns are in temporary files.
 CHUNK_ROWS = 200_000
+
+
+@contextmanager
+def explain_full_disk() -> Iterator[None]:
+    """Explain why a temporary file cannot be written.
+
+    Raises:
+        DatasetError: If an error of a file or of SQLite is raised inside.
+    """
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        raise DatasetError(
+            f"temporary files of a large table must fit into {tempfile.gettempdir()}, got {error}; "
+            "set TMPDIR to a folder on a disk with more space"
+        ) from error
 
 
 def split_rows(rows: int) -> Iterator[slice]:
@@ -68,14 +89,20 @@ class Column:
         kind = self._parts[0].dtype
         self._spill()
         with self._file as file:
-            file.flush()
             # Not np.memmap: joblib would give its other processes the name of the file, which has none.
             return np.frombuffer(mmap.mmap(file.fileno(), 0), kind)
 
     def _spill(self) -> None:
         """Append the parts to the file."""
-        self._file = self._file or tempfile.TemporaryFile()  # noqa: SIM115 - open until `finish`
-        for part in self._parts:
-            self._file.write(np.ascontiguousarray(part).data)
+        with explain_full_disk():
+            if self._file is None:
+                # Without a buffer, because a buffer would notice a full disk only later.
+                self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - open until `finish`
+                # A table with mistakes is given up. This closes the files of its columns.
+                weakref.finalize(self, self._file.close)
+            for part in self._parts:
+                rest = memoryview(part.tobytes())
+                while rest:
+                    rest = rest[self._file.write(rest) :]
         # An empty part keeps the kind of the numbers.
         self._parts, self._waiting = [self._parts[0][:0]], 0

@@ -9,6 +9,7 @@ from hashlib import blake2b
 from typing import overload
 
 from router.errors import InputError
+from training.data.columns import explain_full_disk
 
 # Bytes of prompts that are in memory while a table is read. The prompts of smaller tables never leave it.
 KEPT_BYTES = 32_000_000
@@ -92,10 +93,9 @@ class PromptCodes:
     def _spill(self, database: sqlite3.Connection) -> None:
         """Write the new ones of the latest prompts to the database, and forget the latest prompts."""
         new = ((code, _to_bytes(prompt)) for prompt, code in self._codes.items() if code >= self._stored)
-        database.executemany(
-            "INSERT INTO prompts VALUES (?, ?, ?, ?)",
-            ((code, _digest(text), text, _to_bytes(self._groups[code])) for code, text in new),
-        )
+        rows = ((code, _digest(text), text, _to_bytes(self._groups[code])) for code, text in new)
+        with explain_full_disk():
+            database.executemany("INSERT INTO prompts VALUES (?, ?, ?, ?)", rows)
         self._codes, self._groups, self._bytes, self._stored = {}, {}, 0, self._count
 
 

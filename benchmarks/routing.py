@@ -4,9 +4,10 @@ python benchmarks/routing.py gain zeroeval_train.csv.gz     # five seeds, fitted
 python benchmarks/routing.py curve zeroeval_train.csv.gz    # the same with 50, 200, 1,000 and all of the 80 %
 python benchmarks/routing.py risk zeroeval_train.csv.gz     # max_loss=0.02 on 100 random halves of held-out prompts
 python benchmarks/routing.py nothing zeroeval_train.csv.gz  # verdicts with shuffled scores, and with one dominating model
-python benchmarks/routing.py time                           # 60,000 synthetic prompts and 16 models
+python benchmarks/routing.py time                           # 50,000 synthetic prompts, the most that are fitted, 16 models
 """
 
+import resource
 import sys
 import time
 from dataclasses import replace
@@ -27,6 +28,7 @@ from training.quality.expectations import TableBuilder, make_table_builder
 from training.quality.outcomes import Outcomes, pivot, split_groups
 from training.quality.prompt_heads import fit_prompt_heads
 from training.quality.prompt_table import FeatureClassifier, PromptTable, make_prompt_table
+from training.quality.sample import MAX_PROMPTS
 from training.verdict.baselines import sweep_baselines
 from training.verdict.bootstrap import interval_of, resample
 from training.verdict.cross_fit import fit_and_expect
@@ -190,8 +192,8 @@ def measure_nothing(path: Path) -> None:
     print(evaluation.verdict.sentence)
 
 
-def measure_time(n: int = 60_000, m: int = 16) -> None:
-    """Print the seconds that fitting takes after encoding, for n prompts and m models."""
+def measure_time(n: int = MAX_PROMPTS, m: int = 16) -> None:
+    """Print the seconds and the peak memory of fitting after encoding, for n prompts and m models."""
     rng = np.random.default_rng(0)
     embedding = rng.normal(size=(n, 384)).astype(np.float32)
     words = sparse.random(n, BUCKETS, density=100 / BUCKETS, format="csr", dtype=np.float32, random_state=0)
@@ -235,7 +237,9 @@ def measure_time(n: int = 60_000, m: int = 16) -> None:
     outcomes = pivot(results)
     fitted = fit_prompt_heads(outcomes, prompts, make_table_builder(benchmark, outcomes, prompts))
     took = time.perf_counter() - began
-    print(f"{n} prompts × {m} models: {took:.0f} s; kept on {len(fitted.fits['quality'].kept)} tasks")
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    kept = len(fitted.fits["quality"].kept)
+    print(f"{n} prompts × {m} models: {took:.0f} s; peak memory {peak_mb:.0f} MB; kept on {kept} tasks")
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from training.monitor.reference import make_held_out_reference
 from training.progress import Show, Stages
 from training.quality.fit import fit_scoring
 from training.quality.prompt_table import FeatureClassifier, make_held_out_table
+from training.quality.sample import draw_prompts
 from training.result import TrainingResult
 
 _HALVED = (
@@ -115,9 +116,10 @@ def _train(
 
     # 1. Features, computed as at runtime.
     outliers = make_outliers(len(inputs.texts), seed=seed)
+    sample = draw_prompts(inputs.benchmark, seed=seed)
     unlabelled = inputs.prompts.waiting if inputs.described.any() else ()
     prompts = [*inputs.texts, *unlabelled]
-    to_encode = {_OUTLIERS: outliers, _PROMPTS: prompts, _SCORING: inputs.benchmark.results.prompts}
+    to_encode = {_OUTLIERS: outliers, _PROMPTS: prompts, _SCORING: sample.benchmark.results.prompts}
     unknown = {stage: int((~find_known(texts, runtime_encoder, known)[0]).sum()) for stage, texts in to_encode.items()}
     stages = Stages(_expect_work(inputs, unknown), progress)
     compute_features = partial(
@@ -161,7 +163,7 @@ def _train(
     held_out = [inputs.prompts.rows[i] for i in fitted.held_out]
     held_out_table = make_held_out_table(fitted, features, [row.prompt for row in held_out])
     classifier = FeatureClassifier(labels=fitted.labels, heads=fitted.heads, temperature=fitted.temperature)
-    scoring = fit_scoring(inputs.benchmark, held_out_table, classifier, compute_features, seed=seed, jobs=jobs)
+    scoring = fit_scoring(sample, held_out_table, classifier, compute_features, seed=seed, jobs=jobs)
 
     # 4. Scores on held-out prompts, and the model folder.
     stages.begin(_EVALUATION)
@@ -175,7 +177,7 @@ def _train(
         notes=(
             *notes,
             *inputs.prompts.notes,
-            *inputs.benchmark.notes,
+            *sample.benchmark.notes,
             *describe_held_out(seen, fitted, predictions, held_out),
         ),
         reference=make_held_out_reference(fitted, features, seed=seed),

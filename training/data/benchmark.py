@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from training.data.facts import ModelFacts
 from training.data.latency import describe_latencies
@@ -17,6 +16,10 @@ from training.data.repeats import merge_repeated
 from training.data.results import Results
 from training.data.sheet import Sheet
 from training.data.table import DatasetError, Problems, hash_file, open_table
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +42,8 @@ class BenchmarkSet:
 def read_benchmark(path: Path, *, tasks: Sequence[str] | None = TASKS) -> BenchmarkSet:
     """Read a long or a wide table, as described in `data/README.md`. The header decides which one it is.
 
-    The file is read as a stream. Memory holds each different prompt once and 4 bytes per row. The columns of a table above
-    500,000 rows are in temporary files.
+    The file is read as a stream. The rows and the prompts of a large table are in temporary files, so memory does not grow
+    with them.
 
     Args:
         path: A CSV file, as for `read_prompts`. A file with semicolons may have commas before decimals.
@@ -58,12 +61,12 @@ def read_benchmark(path: Path, *, tasks: Sequence[str] | None = TASKS) -> Benchm
     sheet.report_unknown()
     # Wrong rows come first: they may be the reason why there is no result.
     problems.raise_any()
-    results = sheet.columns.finish()
+    results, numbers = sheet.columns.finish()
     if not results:
         raise DatasetError(f"{path} must have at least one result below its header, found none; add rows")
-    notes = [*_describe_names(results, sheet.numbers), *sheet.facts.describe_prices()]
-    notes += describe_latencies(results.latency_s, sheet.numbers)
-    results, repeated = merge_repeated(results, sheet.numbers)
+    notes = [*_describe_names(results, numbers), *sheet.facts.describe_prices()]
+    notes += describe_latencies(results.latency_s, numbers)
+    results, repeated = merge_repeated(results, numbers)
     return BenchmarkSet(
         results=results,
         facts=sheet.facts.finish(results.models),
@@ -72,15 +75,14 @@ def read_benchmark(path: Path, *, tasks: Sequence[str] | None = TASKS) -> Benchm
     )
 
 
-def _describe_names(results: Results, numbers: Sequence[int]) -> list[str]:
+def _describe_names(results: Results, numbers: NDArray[np.int32]) -> list[str]:
     """Return a note for each group of models, tasks or benchmarks whose names differ only in spelling."""
     notes = []
-    for what, names, codes in (
-        ("models", results.models, results.model),
-        ("tasks", results.tasks, results.task),
-        ("benchmarks", results.benchmarks, results.benchmark),
+    for what, names, column in (
+        ("models", results.models, "model"),
+        ("tasks", results.tasks, "task"),
+        ("benchmarks", results.benchmarks, "benchmark"),
     ):
-        occurring, first = np.unique(codes, return_index=True)
-        rows = {names[code]: numbers[row] for code, row in zip(occurring.tolist(), first.tolist(), strict=True) if code >= 0}
+        rows = {names[code]: int(numbers[row]) for code, row in results.find_first(column).items() if code >= 0}
         notes += describe_spellings(what, rows)
     return notes

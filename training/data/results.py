@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-import mmap
-import tempfile
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import IO, TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from router.errors import InputError
+from training.data import columns
+from training.data.columns import Column, split_rows
+from training.data.prompt_codes import PromptCodes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 CODES = ("model", "task", "benchmark", "prompt")
 # The columns that hold a figure, in the order of `Columns.measures`.
 MEASURES = ("score", "n", "cost_usd", "input_tokens", "output_tokens", "latency_s")
-
-# Rows that wait in memory for the temporary files. Smaller tables never leave memory.
-SPILLED_ROWS = 500_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +58,9 @@ class Result:
 class Results(Sequence[Result]):
     """The rows of a benchmark as columns. It is a sequence of `Result`.
 
+    The columns and the prompts of a large table are in temporary files. Go through it with `chunks`, and make another one of
+    it with `concat`, so that memory does not grow with the number of rows.
+
     Attributes:
         models: The model names, each once, in the order of first appearance.
         tasks: The task names, likewise.
@@ -82,8 +82,8 @@ class Results(Sequence[Result]):
     models: tuple[str, ...]
     tasks: tuple[str, ...]
     benchmarks: tuple[str, ...]
-    prompts: tuple[str, ...]
-    groups: tuple[str, ...]
+    prompts: Sequence[str]
+    groups: Sequence[str]
     model: NDArray[np.int32]
     task: NDArray[np.int32]
     benchmark: NDArray[np.int32]
@@ -105,24 +105,54 @@ class Results(Sequence[Result]):
         Raises:
             InputError: If a prompt has two different groups.
         """
-        columns = Columns()
+        given = Columns()
         for row in rows:
             known = (row.n, row.cost_usd, row.input_tokens, row.output_tokens, row.latency_s)
             numbers = [math.nan if value is None else value for value in known]
-            prompt = columns.encode_prompt(row.prompt, row.group)
-            columns.add(row.model, row.task, row.benchmark, prompt, (row.score, *numbers))
-        return columns.finish()
+            prompt = given.prompts.encode(row.prompt, row.group)
+            given.add(row.model, row.task, row.benchmark, prompt, (row.score, *numbers))
+        return given.finish()[0]
 
-    def take(self, rows: NDArray[np.integer[Any]] | NDArray[np.bool_]) -> Results:
+    @classmethod
+    def concat(cls, parts: Iterable[Results]) -> Results:
+        """Return tables with the same names and prompts as one table. They are used one at a time.
+
+        Args:
+            parts: At least one table.
+        """
+        joined = {name: Column() for name in (*CODES, *MEASURES)}
+        for part in parts:
+            for name, column in joined.items():
+                column.append(getattr(part, name))
+        finished: dict[str, Any] = {name: column.finish() for name, column in joined.items()}
+        return replace(part, **finished)
+
+    def chunks(self) -> Iterator[Results]:
+        """Yield views of at most `CHUNK_ROWS` rows, which cover all rows in order. There is at least one."""
+        return (self.take(rows) for rows in split_rows(len(self)))
+
+    def take(self, rows: NDArray[np.integer[Any]] | NDArray[np.bool_] | slice) -> Results:
         """Return some of the rows.
 
         All names and texts stay, even if no row uses them any more. So the codes keep their meaning.
 
         Args:
-            rows: An index or a mask over the rows. An index also gives the order.
+            rows: An index or a mask over the rows, or a slice of them. An index also gives the order.
         """
-        names = {name: getattr(self, name) for name in ("models", "tasks", "benchmarks", "prompts", "groups")}
-        return Results(**names, **{name: getattr(self, name)[rows] for name in (*CODES, *MEASURES)})
+        return replace(self, **{name: getattr(self, name)[rows] for name in (*CODES, *MEASURES)})
+
+    def find_first(self, name: str) -> dict[int, int]:
+        """Return the first row of each code that occurs in a column, in the order of these rows.
+
+        Args:
+            name: One of `CODES`.
+        """
+        found: dict[int, int] = {}
+        for rows in split_rows(len(self)):
+            codes, first = np.unique(getattr(self, name)[rows], return_index=True)
+            for i in np.argsort(first).tolist():
+                found.setdefault(int(codes[i]), rows.start + int(first[i]))
+        return found
 
     def rename_tasks(self, names: Mapping[str, str]) -> Results:
         """Return the rows under other names of tasks. Rows of a task that has no name are left out.
@@ -132,12 +162,12 @@ class Results(Sequence[Result]):
         Args:
             names: By the new name of a task: its name here.
         """
-        rows, codes = [np.flatnonzero(self.task < 0)], [np.full(int((self.task < 0).sum()), -1, np.int32)]
-        for code, old in enumerate(names.values()):
-            found = np.flatnonzero(self.task == self.tasks.index(old)) if old in self.tasks else np.empty(0, np.int64)
-            rows.append(found)
-            codes.append(np.full(len(found), code, np.int32))
-        return replace(self.take(np.concatenate(rows)), tasks=tuple(names), task=np.concatenate(codes))
+        kept = [(-1, -1), *((self.tasks.index(old), i) for i, old in enumerate(names.values()) if old in self.tasks)]
+        return Results.concat(
+            replace(found, tasks=tuple(names), task=np.full(len(found), new, np.int32))
+            for old, new in kept
+            for found in (part.take(part.task == old) for part in self.chunks())
+        )
 
     def __len__(self) -> int:
         return len(self.score)
@@ -150,7 +180,7 @@ class Results(Sequence[Result]):
 
     def __getitem__(self, index: int | slice) -> Result | Results:
         if isinstance(index, slice):
-            return self.take(np.arange(len(self))[index])
+            return self.take(index)
         task, prompt = int(self.task[index]), int(self.prompt[index])
         numbers = {name: float(getattr(self, name)[index]) for name in MEASURES[1:]}
         return Result(
@@ -168,120 +198,68 @@ class Results(Sequence[Result]):
 class Columns:
     """The columns of `Results` while they grow. No Python object is kept for a row.
 
-    After every `SPILLED_ROWS` rows, they go to temporary files. The columns of a large table are then read from these, and
-    the operating system keeps in memory what is used.
-
     Attributes:
         models: Code of each model name.
         tasks: Code of each task name.
         benchmarks: Code of each benchmark name.
-        prompts: Code of each prompt text.
-        groups: The group of each prompt, by its code. Empty: no row named one yet.
-        codes: The fields `CODES` of the rows that are in no file yet, row after row.
-        measures: The fields `MEASURES` of these rows, row after row.
+        prompts: Code of each prompt.
     """
 
     models: dict[str, int] = field(default_factory=dict)
     tasks: dict[str, int] = field(default_factory=dict)
     benchmarks: dict[str, int] = field(default_factory=dict)
-    prompts: dict[str, int] = field(default_factory=dict)
-    groups: list[str] = field(default_factory=list)
+    prompts: PromptCodes = field(default_factory=PromptCodes)
+    # The fields of the rows that are in no column yet, row after row: `CODES` and the number of the row, and `MEASURES`.
     # An array needs 4 or 8 bytes per value. A list would also keep a Python object of 24 or more bytes.
-    codes: array[int] = field(default_factory=lambda: array("i"))
-    measures: array[float] = field(default_factory=lambda: array("d"))
-    _files: list[IO[bytes]] = field(default_factory=list)
+    _codes: array[int] = field(default_factory=lambda: array("i"))
+    _measures: array[float] = field(default_factory=lambda: array("d"))
+    _columns: tuple[Column, ...] = field(default_factory=lambda: tuple(Column() for _ in (*CODES, "number", *MEASURES)))
 
-    def encode_prompt(self, prompt: str, group: str) -> int:
-        """Return the code of a prompt, which is new if the prompt is new. Return −1 for an empty prompt.
-
-        Args:
-            prompt: The text. Empty for an aggregate.
-            group: Its group. Empty if the row names none: any other row of the prompt may name it.
-
-        Raises:
-            InputError: If the prompt already has another group.
-        """
-        if not prompt:
-            return -1
-        code = self.prompts.setdefault(prompt, len(self.groups))
-        # `groups` has one item per known prompt, so this code belongs to a new prompt.
-        if code == len(self.groups):
-            self.groups.append(group)
-        elif group and not self.groups[code]:
-            self.groups[code] = group
-        elif group and group != self.groups[code]:
-            raise InputError(
-                f"group of one prompt must be the same in all its rows, got {self.groups[code]!r} and {group!r}; correct one"
-            )
-        return code
-
-    def add(self, model: str, task: str, benchmark: str, prompt: int, measures: Iterable[float]) -> None:
+    def add(self, model: str, task: str, benchmark: str, prompt: int, measures: Iterable[float], *, number: int = 0) -> None:
         """Append a row.
 
         Args:
             model: The model's name.
             task: The task. Empty if the row names none.
             benchmark: The benchmark's name.
-            prompt: The prompt's code from `encode_prompt`.
+            prompt: The prompt's code.
             measures: Figures in the order of `MEASURES`. NaN if unknown.
+            number: Number of the row in its file.
         """
         codes = (
             self.models.setdefault(model, len(self.models)),
             self.tasks.setdefault(task, len(self.tasks)) if task else -1,
             self.benchmarks.setdefault(benchmark, len(self.benchmarks)),
             prompt,
+            number,
         )
-        self.codes.extend(codes)
-        self.measures.extend(measures)
-        if len(self.codes) >= SPILLED_ROWS * len(CODES):
-            self._spill()
+        self._codes.extend(codes)
+        self._measures.extend(measures)
+        if len(self._codes) >= columns.CHUNK_ROWS * len(codes):
+            self._append()
 
-    def finish(self) -> Results:
-        """Return the rows as arrays. No row can be added after that."""
-        if self._files:
-            self._spill()
-            arrays = [_map(file, column.dtype) for file, column in zip(self._files, self._split(), strict=True)]
-        else:
-            arrays = self._split()
-        model, task, benchmark, prompt, score, n, cost_usd, input_tokens, output_tokens, latency_s = arrays
-        return Results(
+    def finish(self) -> tuple[Results, NDArray[np.int32]]:
+        """Return the rows, and the number of each row in its file. No row can be added after that."""
+        self._append()
+        prompts, groups = self.prompts.finish()
+        *codes, number = (column.finish() for column in self._columns[: len(CODES) + 1])
+        measures = (column.finish() for column in self._columns[len(CODES) + 1 :])
+        results = Results(
             models=tuple(self.models),
             tasks=tuple(self.tasks),
             benchmarks=tuple(self.benchmarks),
-            prompts=tuple(self.prompts),
-            groups=tuple(self.groups),
-            model=model,
-            task=task,
-            benchmark=benchmark,
-            prompt=prompt,
-            score=score,
-            n=n,
-            cost_usd=cost_usd,
-            input_tokens=input_tokens,
-            output_tokens=output_tokens,
-            latency_s=latency_s,
+            prompts=prompts,
+            groups=groups,
+            **dict(zip(CODES, codes, strict=True)),
+            **dict(zip(MEASURES, measures, strict=True)),
         )
+        return results, number
 
-    def _split(self) -> list[NDArray[Any]]:
-        """Return each column of the rows that are in no file yet."""
-        codes = np.asarray(self.codes, np.int32).reshape(-1, len(CODES))
-        measures = np.asarray(self.measures, np.float64).reshape(-1, len(MEASURES))
+    def _append(self) -> None:
+        """Append the waiting rows to the columns."""
+        codes = np.asarray(self._codes, np.int32).reshape(-1, len(CODES) + 1)
+        measures = np.asarray(self._measures, np.float64).reshape(-1, len(MEASURES))
         # Transposed views are strided, so each column is copied into memory of its own for speed.
-        return [*np.ascontiguousarray(codes.T), *np.ascontiguousarray(measures.T)]
-
-    def _spill(self) -> None:
-        """Append these rows to the files, one for each column."""
-        columns = self._split()
-        # The system deletes such a file when nothing has it open or mapped.
-        self._files = self._files or [tempfile.TemporaryFile() for _ in columns]  # noqa: SIM115 - open until the last row
-        for file, column in zip(self._files, columns, strict=True):
-            file.write(column.tobytes())
-        self.codes, self.measures = array("i"), array("d")
-
-
-def _map(file: IO[bytes], kind: np.dtype[Any]) -> NDArray[Any]:
-    """Close a file and return its content as an array, which is read when it is used."""
-    with file:
-        file.flush()
-        # Not np.memmap: joblib would give its other processes the name of the file, which has none.
-        return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), kind)
+        for column, values in zip(self._columns, [*codes.T, *measures.T], strict=True):
+            column.append(values.copy())
+        self._codes, self._measures = array("i"), array("d")

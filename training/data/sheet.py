@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -23,7 +22,6 @@ class Sheet:
         problems: Collects the mistakes.
         decimal_comma: Whether the file writes decimals with commas.
         columns: The results so far.
-        numbers: The number of the row of each result.
         facts: The facts of the models so far.
         unknown: The unknown tasks so far, each with its first row.
     """
@@ -33,7 +31,6 @@ class Sheet:
     problems: Problems
     decimal_comma: bool = False
     columns: Columns = field(default_factory=Columns)
-    numbers: array[int] = field(default_factory=lambda: array("i"))
     facts: FactCollector = field(init=False)
     unknown: dict[str, int] = field(default_factory=dict)
     # The known task of each spelling that occurred.
@@ -84,13 +81,12 @@ class Sheet:
 
     def add(self, number: int, model: str, task: str, benchmark: str, prompt: int, measures: Sequence[float]) -> None:
         """Add a result. The arguments after the number of its row are as for `Columns.add`."""
-        self.columns.add(model, task, benchmark, prompt, measures)
-        self.numbers.append(number)
+        self.columns.add(model, task, benchmark, prompt, measures, number=number)
 
     def encode_prompt(self, number: int, prompt: str, group: str) -> int:
         """Return the code of a prompt, or −1 if the row has none. Report a prompt with two groups."""
         try:
-            return self.columns.encode_prompt(prompt, group.strip())
+            return self.columns.prompts.encode(prompt, group.strip())
         except ValueError as error:
             self.problems.add(number, str(error))
             return -1

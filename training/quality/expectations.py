@@ -13,6 +13,7 @@ from router.score.scoring import Expectation, ProfileTable
 from router.types import ModelProfile
 from training.classifier.linear import head_logits
 from training.data.benchmark import BenchmarkSet
+from training.data.results import Results
 from training.quality.outcomes import Outcomes
 from training.quality.profiles import learn_profiles
 from training.quality.prompt_table import PromptTable
@@ -37,18 +38,17 @@ def make_table_builder(benchmark: BenchmarkSet, outcomes: Outcomes, prompts: Pro
     """
     results = benchmark.results
     row_of_prompt = {prompt: row for row, prompt in enumerate(outcomes.prompts)}
-    # Without prompts the array would be empty. The code −1 of rows without a prompt could then not index it.
-    row_of_code = np.array([row_of_prompt.get(prompt, -1) for prompt in results.prompts] or [-1], np.int64)
-    prompt_rows = np.where(results.prompt >= 0, row_of_code[results.prompt], -1)
+    # One element more than prompts: the code −1 of a row without a prompt indexes the last one, which stays −1.
+    row_of_code = np.array([*(row_of_prompt.get(prompt, -1) for prompt in results.prompts), -1], np.int64)
 
     def look_up(unlabelled: Sequence[str]) -> NDArray[np.float64]:
         return prompts.probabilities[[row_of_prompt[prompt] for prompt in unlabelled]]
 
     # Models without a row in the mask get an empty profile, so that columns stay the same in every fold.
     def build_table(mask: NDArray[np.bool_]) -> ProfileTable:
-        kept = prompt_rows < 0
-        kept[~kept] = mask[prompt_rows[~kept]]
-        profiles = learn_profiles(results.take(kept), benchmark.facts, prompts.tasks, task_probabilities=look_up)
+        kept = np.append(mask, True)[row_of_code]
+        rows = Results.concat(part.take(kept[part.prompt]) for part in results.chunks())
+        profiles = learn_profiles(rows, benchmark.facts, prompts.tasks, task_probabilities=look_up)
         known = {profile.name: profile for profile in profiles}
         return ProfileTable([known.get(name, ModelProfile(name=name)) for name in outcomes.models], prompts.tasks)
 

@@ -10,13 +10,13 @@ from router.model_folder.manifest import HeadsRecord
 from router.score.risk import RiskCurve
 from router.score.scoring import ProfileTable
 from router.types import ModelProfile
-from training.data.benchmark import BenchmarkSet
 from training.quality.dial import find_knee, measure_risk
 from training.quality.expectations import expect_with_heads, make_table_builder
 from training.quality.outcomes import pivot
 from training.quality.profiles import learn_profiles
 from training.quality.prompt_heads import MIN_PROMPTS, PromptHeadFits, fit_prompt_heads
 from training.quality.prompt_table import FeatureClassifier, Featurize, PromptTable, make_prompt_table
+from training.quality.sample import Sample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ class FittedScoring:
 
 
 def fit_scoring(
-    benchmark: BenchmarkSet,
+    sample: Sample,
     labelled: PromptTable,
     classifier: FeatureClassifier,
     featurize: Featurize,
@@ -50,7 +50,7 @@ def fit_scoring(
     """Learn profiles, prompt heads and the positions of the dial from a benchmark.
 
     Args:
-        benchmark: The benchmark.
+        sample: The benchmark, with a limited number of prompts.
         labelled: Labelled prompts with held-out probabilities. The price of a point is measured on them if the benchmark has
             too few prompts.
         classifier: Predicts the tasks of the benchmark's prompts.
@@ -58,11 +58,12 @@ def fit_scoring(
         seed: Seed of folds, resamples and the directions of words.
         jobs: Number of processes. -1: all processors.
     """
+    benchmark = sample.benchmark
     outcomes = pivot(benchmark.results, benchmark.facts)
     prompts = make_prompt_table(outcomes.prompts, labelled.tasks, classifier, featurize)
     row_of_prompt = {prompt: row for row, prompt in enumerate(outcomes.prompts)}
     profiles = learn_profiles(
-        benchmark.results,
+        sample.rows,
         benchmark.facts,
         labelled.tasks,
         task_probabilities=lambda texts: prompts.probabilities[[row_of_prompt[text] for text in texts]],

@@ -64,7 +64,7 @@ def pivot(results: Results, facts: Mapping[str, ModelFacts] | None = None) -> Ou
         results: The benchmark's rows.
         facts: List prices by model name. A row without a cost gets its tokens times these prices.
     """
-    rows = results.take(results.prompt >= 0)
+    rows = Results.concat(part.take(part.prompt >= 0) for part in results.chunks())
     models, _, model = _renumber(rows.model)
     prompts, first, prompt = _renumber(rows.prompt)
     shape = (len(prompts), len(models))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,9 +57,7 @@ def learn_profiles(
         InputError: If a row names no task and has no prompt, or `task_probabilities` is None.
     """
     rows = results if isinstance(results, Results) else Results.of(results)
-    occurring, first = np.unique(rows.model, return_index=True)
-    # np.unique sorts by code. This restores the order of first appearance.
-    codes = occurring[np.argsort(first)].tolist()
+    codes = list(rows.find_first("model"))
     models = tuple(rows.models[code] for code in codes)
     cells, usage = sum_by_task(rows, tasks, task_probabilities)
     costs = dict(zip(models, (_mean(usage[0, code].sum(axis=0)) for code in codes), strict=True))
@@ -82,41 +81,63 @@ def sum_by_task(
         The cells with a weight of at least one prompt; less is no evidence. Then the usage, shape (of `_USAGE`, models,
         tasks, 2): the weighted sum over the rows with a known value, and their weight.
     """
-    named = _index_named_tasks(rows, tasks)
-    probabilities = _predict_missing_tasks(rows, tasks, task_probabilities)
-    n = np.where(np.isnan(rows.n), ASSUMED_N, rows.n)
-    # One number per (model, benchmark) pair, so that one bincount sums them all.
-    pairs, pair = np.unique(rows.model.astype(np.int64) * len(rows.benchmarks) + rows.benchmark, return_inverse=True)
-    cells: list[Cell] = []
-    usage = np.zeros((len(_USAGE), len(rows.models), len(tasks), 2))
-    for column, task in enumerate(tasks):
-        counted = np.flatnonzero((named == column) | (named < 0))
-        # Fancy indexing copies, so the next task gets the original n.
-        weight = n[counted]
-        unnamed = np.flatnonzero(named[counted] < 0)
-        weight[unnamed] = probabilities[rows.prompt[counted[unnamed]], column]
-        sums = _sum_by(pair[counted], rows.score[counted], weight, len(pairs))
-        for i in np.flatnonzero(sums[:, 1] >= 1 - _ROUNDING).tolist():
-            model, benchmark = (int(code) for code in divmod(pairs[i], len(rows.benchmarks)))
-            names = {"model": rows.models[model], "task": task, "benchmark": rows.benchmarks[benchmark]}
-            cells.append(Cell(**names, mean=float(sums[i, 0] / sums[i, 1]), n=float(sums[i, 1])))
-        for i, name in enumerate(_USAGE):
-            usage[i, :, column] = _sum_by(rows.model[counted], getattr(rows, name)[counted], weight, len(rows.models))
-    return cells, usage
+    column_of_code = _index_named_tasks(rows, tasks)
+    row_of_code, probabilities = _predict_missing_tasks(rows, tasks, task_probabilities)
+    # One number per (model, benchmark) pair, so that one array holds the sums of them all.
+    pairs = reduce(np.union1d, (np.unique(_pair_codes(part)) for part in rows.chunks()))
+    sums, usage = np.zeros((len(tasks), len(pairs), 2)), np.zeros((len(_USAGE), len(rows.models), len(tasks), 2))
+    for part in rows.chunks():
+        pair, named = np.searchsorted(pairs, _pair_codes(part)), column_of_code[part.task]
+        n = np.where(np.isnan(part.n), ASSUMED_N, part.n)
+        for column in range(len(tasks)):
+            counted = np.flatnonzero((named == column) | (named < 0))
+            # Fancy indexing copies, so the next task gets the original n.
+            weight = n[counted]
+            unnamed = np.flatnonzero(named[counted] < 0)
+            weight[unnamed] = probabilities[row_of_code[part.prompt[counted[unnamed]]], column]
+            _add_by(sums[column], pair[counted], part.score[counted], weight)
+            for i, name in enumerate(_USAGE):
+                _add_by(usage[i, :, column], part.model[counted], getattr(part, name)[counted], weight)
+    return _make_cells(rows, tasks, pairs, sums), usage
 
 
-def _sum_by(
-    codes: NDArray[np.integer[Any]], values: NDArray[np.float64], weights: NDArray[np.float64], size: int
-) -> NDArray[np.float64]:
-    """Return, for each code, the weighted sum of the known values and their weight, shape (size, 2)."""
+def _pair_codes(rows: Results) -> NDArray[np.int64]:
+    """Return one number for the model and the benchmark of each row."""
+    return np.asarray(rows.model.astype(np.int64) * len(rows.benchmarks) + rows.benchmark, np.int64)
+
+
+def _make_cells(rows: Results, tasks: Sequence[str], pairs: NDArray[np.int64], sums: NDArray[np.float64]) -> list[Cell]:
+    """Return the cells with a weight of at least one prompt.
+
+    Args:
+        rows: The rows, for their names.
+        tasks: The tasks.
+        pairs: The numbers of the models and benchmarks.
+        sums: Weighted sum of the scores, and their weight, shape (tasks, pairs, 2).
+    """
+    cells = []
+    for column, i in np.argwhere(sums[:, :, 1] >= 1 - _ROUNDING).tolist():
+        model, benchmark = (int(code) for code in divmod(pairs[i], len(rows.benchmarks)))
+        names = {"model": rows.models[model], "task": tasks[column], "benchmark": rows.benchmarks[benchmark]}
+        total, weight = sums[column, i].tolist()
+        cells.append(Cell(**names, mean=total / weight, n=weight))
+    return cells
+
+
+def _add_by(
+    sums: NDArray[np.float64], codes: NDArray[np.integer[Any]], values: NDArray[np.float64], weights: NDArray[np.float64]
+) -> None:
+    """Add, for each code, the weighted sum of the known values and their weight to `sums`, shape (codes, 2)."""
     known = np.flatnonzero(~np.isnan(values))
     codes, values, weights = codes[known], values[known], weights[known]
-    return np.stack([np.bincount(codes, values * weights, size), np.bincount(codes, weights, size)], axis=1)
+    # Unlike a sum of sums, this adds one row after the other, so chunks do not change the rounding.
+    np.add.at(sums[:, 0], codes, values * weights)
+    np.add.at(sums[:, 1], codes, weights)
 
 
 def _index_named_tasks(rows: Results, tasks: Sequence[str]) -> NDArray[np.int64]:
-    """Return the index in `tasks` of each row's task, −1 if the row names none."""
-    occurring = np.unique(rows.task[rows.task >= 0]).tolist()
+    """Return the index in `tasks` of each code of a task. The code −1 of a row without a task gives −1."""
+    occurring = [code for code in sorted(rows.find_first("task")) if code >= 0]
     unknown = [rows.tasks[code] for code in occurring if rows.tasks[code] not in tasks]
     if unknown:
         raise InputError(
@@ -125,23 +146,30 @@ def _index_named_tasks(rows: Results, tasks: Sequence[str]) -> NDArray[np.int64]
     # One element more than tasks: the code −1 of a row without a task indexes the last one, which stays −1.
     index = np.full(len(rows.tasks) + 1, -1)
     index[occurring] = [tasks.index(rows.tasks[code]) for code in occurring]
-    return np.asarray(index[rows.task], np.int64)
+    return np.asarray(index, np.int64)
 
 
 def _predict_missing_tasks(
     rows: Results, tasks: Sequence[str], task_probabilities: TaskProbabilities | None
-) -> NDArray[np.float64]:
-    """Return the probability of each task, shape (prompts, tasks); 0 for prompts whose rows all name their task."""
-    asked = np.unique(rows.prompt[rows.task < 0])
-    probabilities = np.zeros((len(rows.prompts) if len(asked) else 0, len(tasks)))
-    if not len(asked):
-        return probabilities
-    if asked[0] < 0:
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Predict the tasks of the prompts with a row that names none.
+
+    Returns:
+        By the code of a prompt, its row in the second array; that is the probability of each task, shape (n, tasks).
+    """
+    # One element more than prompts, for the code −1 of rows without a prompt.
+    asked = np.zeros(len(rows.prompts) + 1, np.bool_)
+    for part in rows.chunks():
+        asked[part.prompt[part.task < 0]] = True
+    codes = np.flatnonzero(asked)
+    row_of_code = np.cumsum(asked, dtype=np.int32) - 1
+    if not len(codes):
+        return row_of_code, np.empty((0, len(tasks)))
+    if asked[-1]:
         raise InputError("a result must have a task or a prompt, got one with neither; name its task")
     if task_probabilities is None:
-        raise InputError(f"{len(asked)} prompts name no task and there is no classifier to predict it; name their tasks")
-    probabilities[asked] = task_probabilities(tuple(rows.prompts[code] for code in asked.tolist()))
-    return probabilities
+        raise InputError(f"{len(codes)} prompts name no task and there is no classifier to predict it; name their tasks")
+    return row_of_code, task_probabilities(tuple(rows.prompts[code] for code in codes.tolist()))
 
 
 def _make_profile(

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.data import results
+from training.data import columns, results
 from training.data.benchmark import read_benchmark
 from training.data.prompts import TASKS
 from training.data.results import Result, Results
@@ -34,7 +34,7 @@ def test_a_prompt_with_two_groups_is_refused() -> None:
 
 def test_a_table_whose_columns_went_to_files_is_the_same_table(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = read_benchmark(root / "data" / "benchmark.csv")
-    monkeypatch.setattr(results, "SPILLED_ROWS", 100)
+    monkeypatch.setattr(columns, "CHUNK_ROWS", 100)
     large = read_benchmark(root / "data" / "benchmark.csv")
     assert len(small.results) > 3 * 100
     for name in (*results.CODES, *results.MEASURES):

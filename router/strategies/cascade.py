@@ -47,12 +47,12 @@ def _find_obstacle(options: Cascade, context: RoutingContext) -> str:
     verifier, obstacle = options.verifier, ""
     if context.preference.reference is not None:
         obstacle = "the loss that max_loss bounds was measured for single models"
+    elif context.protocol not in (None, "chat"):
+        obstacle = f"only answers of the protocol 'chat' can be checked, not of {context.protocol!r}"
     elif not isinstance(verifier, Judge | Agreement | TokenProbability):
         pass
     elif context.in_tool_call or "tools" in context.needs:
         obstacle = f"{options.name} cannot check a call of a tool"
-    elif isinstance(verifier, TokenProbability) and context.protocol not in (None, "chat"):
-        obstacle = f"the protocol {context.protocol!r} has no token probabilities"
     elif isinstance(verifier, Judge) and (unread := context.needs & _OTHER_CONTENT):
         obstacle = f"the judge reads only text, and the prompt needs {', '.join(sorted(unread))}"
     elif isinstance(verifier, Agreement) and verifier.model not in context.candidates:

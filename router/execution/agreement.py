@@ -8,7 +8,7 @@ import unicodedata
 # A longer text without a marked answer says the same in too many ways.
 _MOST_SHORT = 60
 _BOXED = re.compile(r"\\boxed\{((?:[^{}]|\{[^{}]*\})*)\}")
-_MARKED = re.compile(r"(?:answer|result|solution)\W{0,4}(?:\bis\b|:|=)\W*([^\n]+)", re.IGNORECASE)
+_MARKED = re.compile(r"(?:answer|result|solution)\W{0,4}(?:\bis\b|:|=)[\s*_:]*([^\n]+)", re.IGNORECASE)
 _NUMBER = re.compile(r"[-−]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?", re.IGNORECASE)
 _CHOICE = re.compile(r"\(?([A-Ja-j])[).:]?")
 
@@ -28,7 +28,7 @@ def find_final_answer(text: str) -> str | None:
     marked = _BOXED.findall(text) or _MARKED.findall(text)
     final = marked[-1] if marked else text.strip()
     # Marks of formatting are no part of the answer.
-    final = unicodedata.normalize("NFKC", re.sub(r"[*_`$\\]", "", final)).strip(" .!\n\t\"'")
+    final = unicodedata.normalize("NFKC", re.sub(r"[*_`$\\{}]", "", final)).strip(" .!\n\t\"'")
     if not final or len(final) > _MOST_SHORT:
         return None
     choice = _CHOICE.match(final)

@@ -16,23 +16,24 @@ def measure_overlap(score: NDArray[np.float64], task: NDArray[np.int64]) -> floa
     """Return the overlap of the models' errors, as `router.score.cascade.expect_cascades` takes it, in [0, 1].
 
     For two models the mixture says P(both right) = q · r + overlap · (min(q, r) − q · r). So the overlap is the sum of
-    P(both right) − q · r over all tasks and pairs, divided by the sum of min(q, r) − q · r. Tasks count by their prompts. A
-    score between 0 and 1 counts as a probability.
+    P(both right) − q · r over all tasks and pairs, divided by the sum of min(q, r) − q · r. Each pair counts by the prompts
+    that both models answered. A score between 0 and 1 counts as a probability.
 
     Args:
-        score: Measured scores, shape (prompts, models). Rows with NaN are left out.
+        score: Measured scores, shape (prompts, models). NaN if not measured.
         task: Task of each prompt, shape (prompts,).
 
     Returns:
         The overlap. The default if no two models differ from 0 and 1 in any task.
     """
-    complete = ~np.isnan(score).any(axis=1)
     shared = possible = 0.0
-    for one in np.unique(task[complete]).tolist():
-        scores = score[complete & (task == one)]
-        quality, both = scores.mean(axis=0), scores.T @ scores / len(scores)
-        apart = np.outer(quality, quality)
-        above = np.triu_indices(len(quality), k=1)
-        shared += len(scores) * float((both - apart)[above].sum())
-        possible += len(scores) * float((np.minimum.outer(quality, quality) - apart)[above].sum())
+    for one in np.unique(task).tolist():
+        known = ~np.isnan(score[task == one])
+        scores, weights = np.nan_to_num(score[task == one]), known.astype(np.float64)
+        first, second = np.nonzero(np.triu(weights.T @ weights, k=1))
+        n = (weights.T @ weights)[first, second]
+        # The quality of each model of a pair, on the prompts of both.
+        q, r = ((scores.T @ weights)[pair] / n for pair in ((first, second), (second, first)))
+        shared += float((n * ((scores.T @ scores)[first, second] / n - q * r)).sum())
+        possible += float((n * (np.minimum(q, r) - q * r)).sum())
     return DEFAULT_OVERLAP if possible <= 0 else min(max(shared / possible, 0.0), 1.0)

@@ -24,3 +24,13 @@ def test_tasks_of_different_difficulty_are_no_overlap() -> None:
 def test_without_errors_the_default_is_returned() -> None:
     assert measure_overlap(np.ones((3, 2)), np.zeros(3, np.int64)) == DEFAULT_OVERLAP
     assert measure_overlap(np.full((3, 2), np.nan), np.zeros(3, np.int64)) == DEFAULT_OVERLAP
+
+
+def test_each_pair_counts_on_the_prompts_that_both_models_answered() -> None:
+    right = np.array([[1.0, 1.0], [1.0, 1.0], [0.0, 0.0], [0.0, 0.0]])
+    gaps = np.array([[np.nan, 1.0], [0.0, np.nan], [1.0, np.nan]])
+    score = np.vstack([right, gaps])
+    assert measure_overlap(score, np.zeros(7, np.int64)) == 1.0
+    # With two more prompts on which they differ: q = r = 1/2, both right in 2 of 6: (1/3 − 1/4) / (1/2 − 1/4)
+    differing = np.vstack([score, [[1.0, 0.0], [0.0, 1.0]]])
+    assert measure_overlap(differing, np.zeros(9, np.int64)) == pytest.approx(1 / 3)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 # Share of prompts that are hard or easy for all models alike: the median over the tasks of three public benchmarks.
 # `python benchmarks/cascade.py overlap FILE` measures it.
 DEFAULT_OVERLAP = 0.6
+# Differences of utility below this are within the error of the estimates.
+DEFAULT_MIN_GAIN = 0.01
 _Z95 = NormalDist().inv_cdf(0.975)
 _FEWEST_MODELS, _MOST_MODELS = 2, 3
 _RUBRIC = (
@@ -174,7 +176,8 @@ class Cascade:
         rates: How often the verifier accepts right and wrong answers. `Rates.measure` finds them.
         max_models: Most models in a row, 2 or 3. With 3, a decision between 67 models takes 10 to 30 ms instead of 1 ms.
         overlap: Share of prompts that are hard or easy for all models alike, in [0, 1]. 0: the errors of the models are
-            independent. 1: a stronger model is right whenever a weaker one is.
+            independent. 1: a stronger model is right whenever a weaker one is. None: as measured on the benchmark of the
+            model folder, or else 0.6.
         min_gain: Utility that a cascade must gain over the best single model, 0 or more. Smaller gains are within the error
             of the estimates.
         check_usd: Cost of one check in USD. It is added to that of the verifier's model.
@@ -190,8 +193,8 @@ class Cascade:
     verifier: Verifier
     rates: Rates
     max_models: int = _FEWEST_MODELS
-    overlap: float = DEFAULT_OVERLAP
-    min_gain: float = 0.01
+    overlap: float | None = None
+    min_gain: float = DEFAULT_MIN_GAIN
     check_usd: float = 0.0
     check_s: float = 0.0
 
@@ -206,7 +209,8 @@ class Cascade:
             raise InputError("rates must be Rates(...), such as Rates.of_accuracy(0.9); Rates.measure(...) finds them")
         if self.max_models not in (_FEWEST_MODELS, _MOST_MODELS):
             raise InputError(f"max_models must be {_FEWEST_MODELS} or {_MOST_MODELS}, got {self.max_models!r}")
-        _check_share("overlap", self.overlap)
+        if self.overlap is not None:
+            _check_share("overlap", self.overlap)
         for name in ("min_gain", "check_usd", "check_s"):
             _check_number(name, getattr(self, name), 0, math.inf)
 

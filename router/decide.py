@@ -109,6 +109,9 @@ class Decider:
         self.strategy = NamedStrategy.of(strategy)
         self.predictor, self._tasks = predictor, predictor.predictor.labels
         self._parameters, self._fleet, self._problems = parameters, fleet, tuple(problems)
+        cascade = fleet.serving.cascade
+        learned = cascade is not None and cascade.overlap is None
+        self._cascade = replace(cascade, overlap=parameters.overlap) if cascade is not None and learned else cascade
         if fleet.state is not None:
             for sticky in find_sticky(self.strategy.rank):
                 sticky.sessions = fleet.state.make_sessions(sticky.capacity)
@@ -333,7 +336,7 @@ class Decider:
             now_s=self._fleet.now(),
             needs=needs,
             protocol=protocol,
-            cascade=self._fleet.serving.cascade,
+            cascade=self._cascade,
         )
         ranked = self.strategy.rank(context)
         ranking = ranked if isinstance(ranked, Ranking) else Ranking(ranked)

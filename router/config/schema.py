@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
-from router.cascade import Agreement, Cascade, Judge, Rates, TokenProbability
+from router.cascade import DEFAULT_MIN_GAIN, Agreement, Cascade, Judge, Rates, TokenProbability
 from router.errors import InputError
 from router.options import RouteOptions
 from router.serving.serving import Serving
@@ -103,7 +103,8 @@ class CascadeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         accuracy: Share of right and of wrong answers that the verifier judges correctly. None: the two rates are given.
         true_accept: Share of right answers that it accepts.
         false_accept: Share of wrong answers that it accepts.
-        overlap: Share of prompts that are hard or easy for all models alike. None: the default.
+        overlap: Share of prompts that are hard or easy for all models alike. None: as measured for the model
+            folder.
     """
 
     verifier: Literal["judge", "agreement", "logprobs"]
@@ -117,7 +118,7 @@ class CascadeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     false_accept: float | None = None
     max_models: int = 2
     overlap: float | None = None
-    min_gain: float = 0.01
+    min_gain: float = DEFAULT_MIN_GAIN
     check_usd: float = 0.0
     check_s: float = 0.0
 
@@ -127,7 +128,6 @@ class CascadeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Raises:
             InputError: If a value is out of range or missing.
         """
-        given = {} if self.overlap is None else {"overlap": self.overlap}
         return Cascade(
             verifier=self._make_verifier(),
             rates=self._make_rates(),
@@ -135,7 +135,7 @@ class CascadeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             min_gain=self.min_gain,
             check_usd=self.check_usd,
             check_s=self.check_s,
-            **given,
+            overlap=self.overlap,
         )
 
     def _make_verifier(self) -> Judge | Agreement | TokenProbability:

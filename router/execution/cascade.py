@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from router.calls import AttemptRecord, Call, CallTarget, Chunk, Completion, Messages
 from router.cascade import Cascade, TokenProbability
-from router.errors import ServingError
+from router.errors import NoCandidateError, ServingError
 from router.execution.deadline import Deadline
 from router.execution.steps import Command, Give, Outcome, Plan
 from router.execution.verify import Verdict, verify
@@ -117,8 +117,8 @@ class CascadePlan:
             return None
         try:
             return (yield from self._ask(place))
-        except ServingError as error:
-            self._records += error.attempts
+        except (ServingError, NoCandidateError) as error:
+            self._records += getattr(error, "attempts", ())
             self._reasons.append(self._explain_return(answer, f"{model} gave no answer ({type(error).__name__})"))
             return None
 

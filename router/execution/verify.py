@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from router.calls import AttemptRecord, Completion, Messages, Reply
 from router.cascade import Agreement, Judge, TokenProbability, Verifier
-from router.errors import CallError, InputError, ServingError
+from router.errors import CallError, InputError, NoCandidateError, ServingError
 from router.execution.agreement import find_final_answer
 from router.execution.failures import list_texts
 from router.execution.steps import Command, Evaluate, Opinion, Outcome, Plan
@@ -72,8 +72,8 @@ def verify(
             checked = yield from ask(_make_messages(verifier, messages, completion.text), verifier.request)
         else:
             checked = yield from ask(None, {})
-    except ServingError as error:
-        records = _mark(error.attempts)
+    except (ServingError, NoCandidateError) as error:
+        records = _mark(getattr(error, "attempts", ()))
         return Verdict(
             accepted=False, why=f"{verifier.model} gave no {'judgement' if is_judge else 'answer'}", attempts=records
         )

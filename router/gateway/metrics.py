@@ -69,9 +69,9 @@ class Metrics:
             models = record.decision.cascade.models
             place = str(models.index(record.model) + 1) if record.model in models else "other"
             self._cascades.labels(place).inc()
-        if record.baseline_usd is not None and record.cost_usd is not None:
+        if record.baseline_usd is not None and record.total_usd is not None:
             self._baseline.inc(record.baseline_usd)
-            self._compared.inc(sum(record.paid_usd.values()))
+            self._compared.inc(record.total_usd)
         self._whole_s.labels(record.model).observe(record.seconds)
         if record.stream and record.first_s is not None:
             self._first_s.labels(record.model).observe(record.first_s)

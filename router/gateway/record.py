@@ -67,6 +67,11 @@ class Record:
     messages: Sequence[dict[str, object]] = field(default=(), repr=False)
     trace_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
+    @property
+    def total_usd(self) -> float | None:
+        """USD that the request cost. None if unknown."""
+        return sum(self.paid_usd.values()) if self.paid_usd else None
+
     def to_dict(self) -> dict[str, object]:
         """Return plain data for JSON, without the conversation."""
         decision = self.decision
@@ -93,7 +98,7 @@ class Record:
             "input_tokens": self.usage.input_tokens,
             "output_tokens": self.usage.output_tokens,
             "cost_usd": self.cost_usd,
-            "total_cost_usd": sum(self.paid_usd.values()) if self.paid_usd else None,
+            "total_cost_usd": self.total_usd,
             "cascade": None if decision is None or decision.cascade is None else list(decision.cascade.models),
             "checks": list(self.checks),
             "baseline_usd": self.baseline_usd,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from router.cascade import Agreement, Cascade, CascadeScore, Judge, TokenProbability
+from router.cascade import DEFAULT_OVERLAP, Agreement, Cascade, CascadeScore, Judge, TokenProbability
 from router.score.cascade import Check, Expected, find_best_cascade
 from router.strategies.contextual import contextual
 from router.types import ModelScore, Ranking, RoutingContext
@@ -71,7 +71,7 @@ def _find_best(options: Cascade, context: RoutingContext) -> CascadeScore | None
         _tabulate(scores),
         _find_check(options, context),
         context.preference,
-        overlap=options.overlap,
+        overlap=DEFAULT_OVERLAP if options.overlap is None else options.overlap,
         max_models=options.max_models,
         only_last=[] if options.model is None else [options.model],
     )

@@ -43,15 +43,16 @@ def verifier_command(*, answers: Path, benchmark: Path | None) -> None:
     click.echo(_describe("true_accept", rates.true_accept, rates.true_accept_range))
     click.echo(_describe("false_accept", rates.false_accept, rates.false_accept_range))
     if benchmark is not None:
-        click.echo(f"overlap = {_measure(benchmark):.2f}")
+        overlap = _measure(benchmark)
+        click.echo("# overlap: too few answers to measure it" if overlap is None else f"overlap = {overlap:.2f}")
 
 
 def _describe(name: str, share: float, between: tuple[float, float] | None) -> str:
     return f"{name} = {share:.3f}" + ("" if between is None else f"  # 95 % interval {between[0]:.3f} to {between[1]:.3f}")
 
 
-def _measure(path: Path) -> float:
-    """Return the overlap of a benchmark's models."""
+def _measure(path: Path) -> float | None:
+    """Return the overlap of a benchmark's models. None if it cannot be measured."""
     import numpy as np
 
     from training.data.benchmark import read_benchmark

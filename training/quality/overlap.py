@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from router.cascade import DEFAULT_OVERLAP
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def measure_overlap(score: NDArray[np.float64], task: NDArray[np.int64]) -> float:
+def measure_overlap(score: NDArray[np.float64], task: NDArray[np.int64]) -> float | None:
     """Return the overlap of the models' errors, as `router.score.cascade.expect_cascades` takes it, in [0, 1].
 
     For two models the mixture says P(both right) = q · r + overlap · (min(q, r) − q · r). So the overlap is the sum of
@@ -24,7 +22,7 @@ def measure_overlap(score: NDArray[np.float64], task: NDArray[np.int64]) -> floa
         task: Task of each prompt, shape (prompts,).
 
     Returns:
-        The overlap. The default if no two models differ from 0 and 1 in any task.
+        The overlap. None if no two models have a quality between 0 and 1 on the same prompts.
     """
     shared = possible = 0.0
     for one in np.unique(task).tolist():
@@ -36,4 +34,4 @@ def measure_overlap(score: NDArray[np.float64], task: NDArray[np.int64]) -> floa
         q, r = ((scores.T @ weights)[pair] / n for pair in ((first, second), (second, first)))
         shared += float((n * ((scores.T @ scores)[first, second] / n - q * r)).sum())
         possible += float((n * (np.minimum(q, r) - q * r)).sum())
-    return DEFAULT_OVERLAP if possible <= 0 else min(max(shared / possible, 0.0), 1.0)
+    return None if possible <= 0 else min(max(shared / possible, 0.0), 1.0)

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from router.cascade import DEFAULT_OVERLAP
 from training.quality.overlap import measure_overlap
 
 
@@ -21,9 +20,9 @@ def test_tasks_of_different_difficulty_are_no_overlap() -> None:
     assert measure_overlap(score, task) == pytest.approx(0.0, abs=0.03)
 
 
-def test_without_errors_the_default_is_returned() -> None:
-    assert measure_overlap(np.ones((3, 2)), np.zeros(3, np.int64)) == DEFAULT_OVERLAP
-    assert measure_overlap(np.full((3, 2), np.nan), np.zeros(3, np.int64)) == DEFAULT_OVERLAP
+def test_without_errors_nothing_is_measured() -> None:
+    assert measure_overlap(np.ones((3, 2)), np.zeros(3, np.int64)) is None
+    assert measure_overlap(np.full((3, 2), np.nan), np.zeros(3, np.int64)) is None
 
 
 def test_each_pair_counts_on_the_prompts_that_both_models_answered() -> None:

@@ -13,7 +13,7 @@ from router.errors import InputError
 if TYPE_CHECKING:
     from router.calls import Reply
 
-# Share of prompts that are hard or easy for all models alike. The median over 12 tasks of three public benchmarks is 0.57, by
+# Share of prompts that are hard or easy for all models alike. The median over 12 tasks of three public benchmarks is 0.57:
 # `python benchmarks/cascade.py --overlap FILE`.
 DEFAULT_OVERLAP = 0.6
 # Differences of utility below this are within the error of the estimates.

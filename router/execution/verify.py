@@ -31,7 +31,7 @@ class Verdict:
 
     Attributes:
         accepted: Whether the answer is accepted.
-        why: Half a sentence that follows "because".
+        why: Half a sentence that says why.
         attempts: The calls that the check made.
     """
 

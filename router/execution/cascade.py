@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from router.calls import AttemptRecord, Call, CallTarget, Chunk, Completion, Messages
 from router.cascade import Cascade, TokenProbability
-from router.errors import NoCandidateError, ServingError
+from router.errors import NoCandidateError, ServingError, StreamInterruptedError
 from router.execution.deadline import Deadline
 from router.execution.steps import Command, Give, Outcome, Plan
 from router.execution.verify import Verdict, verify
@@ -62,7 +62,8 @@ class CascadePlan:
         """Yield the steps of the call and return its completion.
 
         Raises:
-            ServingError: As `plan_call`, if the first model and its fallbacks give no answer.
+            ServingError: As `plan_call`, if the first model and its fallbacks give no answer, or if the stream of the last
+                model breaks after its first chunk.
         """
         answer = yield from self._ask(0)
         while (place := self._find_place(answer.completion)) is not None:
@@ -117,6 +118,10 @@ class CascadePlan:
             return None
         try:
             return (yield from self._ask(place))
+        except StreamInterruptedError as error:
+            # The caller has seen a part of the next answer, so the one before cannot take its place.
+            error.attempts = (*self._records, *error.attempts)
+            raise
         except (ServingError, NoCandidateError) as error:
             self._records += getattr(error, "attempts", ())
             self._reasons.append(self._explain_return(answer, f"{model} gave no answer ({type(error).__name__})"))

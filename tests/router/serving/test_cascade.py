@@ -20,7 +20,7 @@ from router import (
 )
 from router.calls import CallRequest, Reply, Usage
 from router.cascade import Verifier
-from router.errors import AllAttemptsFailedError, DeadlineExceededError
+from router.errors import AllAttemptsFailedError, DeadlineExceededError, StreamInterruptedError
 from router.execution.policy import CallPolicy
 from tests.router.fakes import model
 from tests.router.health.fakes import FakeClock
@@ -125,6 +125,21 @@ def test_if_the_next_model_fails_the_first_answer_is_returned_and_that_is_told(a
     assert (completion.text, completion.model) == ("bad", "cheap")
     assert completion.reasons[-1].startswith("the answer of cheap is returned all the same: strong gave no answer (AllAtt")
     assert completion.total_cost_usd == pytest.approx(0.0011)
+
+
+@pytest.mark.parametrize("ask", [read_sync, read_async])
+def test_a_stream_that_breaks_after_its_first_chunk_is_not_followed_by_the_answer_before(ask: Ask) -> None:
+    router = make({"cheap": [said("bad")], "strong": [["go", DOWN]]})
+    with pytest.raises(StreamInterruptedError) as broken:
+        ask(router)
+    assert broken.value.partial_text == "go"
+    assert [(one.model, one.failure) for one in broken.value.attempts] == [("cheap", "rejected"), ("strong", "transient")]
+
+
+@pytest.mark.parametrize("ask", [read_sync, read_async])
+def test_a_held_stream_that_breaks_is_a_failed_attempt(ask: Ask) -> None:
+    completion = ask(make({"cheap": [["go", DOWN]], "strong": [said("good")]}))
+    assert (completion.text, steps(completion)) == ("good", [("cheap", "transient", "answer"), ("strong", None, "answer")])
 
 
 @every_way

@@ -18,7 +18,7 @@ def verifier_command(*, answers: Path, benchmark: Path | None) -> None:
     """Measure a verifier for [cascade].
 
     Take answers of the cheap models to a sample of prompts. Let the verifier check all of them, and score all of them by
-    hand or by tests. The lines that are printed belong into the configuration.
+    hand or by tests. The lines that are printed belong in the configuration.
     """
     from router.cascade import Rates
     from training.data.problems import DatasetError

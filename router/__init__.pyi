@@ -6,6 +6,12 @@ from .calls import Completion as Completion
 from .calls import Executor as Executor
 from .calls import Reply as Reply
 from .calls import Usage as Usage
+from .cascade import Agreement as Agreement
+from .cascade import Cascade as Cascade
+from .cascade import CascadeScore as CascadeScore
+from .cascade import Judge as Judge
+from .cascade import Rates as Rates
+from .cascade import TokenProbability as TokenProbability
 from .core import Router as Router
 from .decision import RoutingDecision as RoutingDecision
 from .default import route as route

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from router.decision import RoutingDecision
 from router.types import FailureClass, ModelProfile, WireProtocol
@@ -170,6 +170,7 @@ class Reply:
         finish_reason: Why the answer ended. None if the server does not report it.
         usage: Usage of the answer.
         raw: The response as the executor received it.
+        logprobs: Log-probability of each token. Empty if the response does not report them.
 
     >>> from router import Router, Serving
     >>> def answer(request: CallRequest) -> Reply:
@@ -182,6 +183,7 @@ class Reply:
     finish_reason: str | None = None
     usage: Usage = field(default_factory=Usage)
     raw: object = field(default=None, repr=False)
+    logprobs: tuple[float, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +195,7 @@ class Chunk:
         finish_reason: Why the answer ends with this chunk. None before the end.
         usage: Usage of the whole answer, usually in the last chunk.
         raw: The piece as the executor received it.
+        logprobs: Log-probability of each of its tokens. Empty if the piece does not report them.
 
     >>> from router import Router, Serving
     >>> def answer(request: CallRequest) -> Iterator[Chunk]:
@@ -207,6 +210,7 @@ class Chunk:
     finish_reason: str | None = None
     usage: Usage | None = None
     raw: object = field(default=None, repr=False)
+    logprobs: tuple[float, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,6 +228,7 @@ class AttemptRecord:
         error: Kind of the error and its status, never a prompt or a key. Empty if the attempt succeeded.
         backoff_s: Seconds of the pause before the attempt.
         changes: Changes that the executor made to the request, such as `max_tokens sent as max_completion_tokens`.
+        purpose: `answer`, or `check`: a call by which a cascade checked the answer before.
 
     >>> from router import CallError, FakeExecutor, Router, Serving
     >>> script = {"gpt-5.5": [CallError("transient", "503", status=503)]}
@@ -243,6 +248,7 @@ class AttemptRecord:
     error: str
     backoff_s: float
     changes: tuple[str, ...] = ()
+    purpose: Literal["answer", "check"] = "answer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,10 +262,13 @@ class Completion:
         finish_reason: Why the answer ended, such as `stop`, `length` or `tool_calls`. None if a whole reply does not report
             it.
         usage: Usage of the answer.
-        cost_usd: Cost of the answer in USD, as charged or else by price, without failed attempts. None if unknown.
-        attempts: All attempts in order. The last one is the one that answered.
+        cost_usd: Cost of the answer in USD, as charged or else by price, without other attempts. None if unknown.
+        attempts: All attempts in order. The last one is the one that answered. In a cascade checks may follow it, and
+            `reasons` say if an earlier answer was returned.
         decision: Decision that ranked the models.
         raw: The response as the executor received it. For a stream, that of every chunk, in order.
+        reasons: What a cascade did: plain sentences about each check. Empty without a cascade.
+        logprobs: Log-probability of each token. Empty if the response does not report them.
 
     >>> from router import FakeExecutor, Router, Serving
     >>> router = Router.load(serving=Serving(executor=FakeExecutor({"gpt-5.5": ["Tea, please."]})))
@@ -277,6 +286,15 @@ class Completion:
     attempts: tuple[AttemptRecord, ...]
     decision: RoutingDecision = field(repr=False)
     raw: object = field(default=None, repr=False)
+    reasons: tuple[str, ...] = ()
+    logprobs: tuple[float, ...] = field(default=(), repr=False)
+
+    @property
+    def total_cost_usd(self) -> float | None:
+        """Cost in USD of all paid answers: also of those that were not accepted, and of checks. None if one is unknown."""
+        costs = [attempt.cost_usd for attempt in self.attempts if attempt.failure in (None, "rejected")]
+        known = [cost for cost in costs if cost is not None]
+        return sum(known) if len(known) == len(costs) else None
 
 
 class Executor(Protocol):

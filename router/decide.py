@@ -109,6 +109,9 @@ class Decider:
         self.strategy = NamedStrategy.of(strategy)
         self.predictor, self._tasks = predictor, predictor.predictor.labels
         self._parameters, self._fleet, self._problems = parameters, fleet, tuple(problems)
+        cascade = fleet.serving.cascade
+        learned = cascade is not None and cascade.overlap is None
+        self._cascade = replace(cascade, overlap=parameters.overlap) if cascade is not None and learned else cascade
         if fleet.state is not None:
             for sticky in find_sticky(self.strategy.rank):
                 sticky.sessions = fleet.state.make_sessions(sticky.capacity)
@@ -171,7 +174,10 @@ class Decider:
         excluded = self.exclude_always(options) | silent | _exclude_variants(models, request)
         classified = self.predictor.classify_many(prompts, tier=self.find_tier(options, excluded))
         pairs = zip(prompts, classified, strict=True)
-        return [self._decide(prompt, found, options, preference, excluded, owner) for prompt, found in pairs]
+        return [
+            self._decide(prompt, found, options, preference, excluded, owner=owner, protocol=protocol)
+            for prompt, found in pairs
+        ]
 
     def find_preference(self, options: RouteOptions) -> Preference:
         """Return how these options weigh quality against cost and time."""
@@ -222,7 +228,9 @@ class Decider:
         options: RouteOptions,
         preference: Preference,
         excluded: Mapping[str, str],
+        *,
         owner: str,
+        protocol: WireProtocol | None,
     ) -> RoutingDecision:
         reasons = self._describe_classification(classification)
         if options.focus is not None:
@@ -232,10 +240,11 @@ class Decider:
         key = options.key or prompt.session.id
         # The length goes in too, so that no name of an owner can be made to look like that of another and a key.
         key = f"{len(owner)}:{owner}{key}" if owner and key else key
-        ranking, explained = self._rank(prompt, classification, key, scores, preference)
+        needs = frozenset(options.needs) | prompt.needs
+        ranking = self._rank(prompt, classification, key, scores, preference, needs=needs, protocol=protocol)
         models, _ = self._models
         return RoutingDecision(
-            ranking=ranking,
+            ranking=tuple(ranking),
             prediction=classification.prediction,
             scores=scores,
             strategy=self.strategy.name,
@@ -244,7 +253,7 @@ class Decider:
             reasons=(
                 *self._problems,
                 *reasons,
-                *explained,
+                *ranking.reasons,
                 *describe_too_long([models[name] for name in scores], prompt.tokens),
                 *describe_unknown_parts(prompt.unknown_parts),
                 *describe_unknown(scores, preference),
@@ -252,6 +261,7 @@ class Decider:
             requests={
                 name: {"model": models[name].base, **models[name].request} for name in ranking if models[name].request
             },
+            cascade=ranking.cascade,
         )
 
     def _describe_classification(self, classification: Classification) -> list[str]:
@@ -302,12 +312,11 @@ class Decider:
         key: str,
         scores: Mapping[str, ModelScore],
         preference: Preference,
-    ) -> tuple[tuple[str, ...], list[str]]:
-        """Rank the models that can be called now, then those that cool down, the one that returns first before others.
-
-        Returns:
-            The ranking, and the reasons for it.
-        """
+        *,
+        needs: frozenset[str],
+        protocol: WireProtocol | None,
+    ) -> Ranking:
+        """Rank the models that can be called now, then those that cool down, the one that returns first before others."""
         cooling = self._fleet.find_cooling(list(scores))
         candidates = tuple(name for name in scores if name not in cooling) or tuple(scores)
         context = RoutingContext(
@@ -325,16 +334,19 @@ class Decider:
             in_tool_call=prompt.session.in_tool_call,
             stuck=prompt.session.stuck,
             now_s=self._fleet.now(),
+            needs=needs,
+            protocol=protocol,
+            cascade=self._cascade,
         )
         ranked = self.strategy.rank(context)
-        reasons = list(ranked.reasons) if isinstance(ranked, Ranking) else []
-        ranking = _check_ranking(ranked, candidates, self.strategy.name)
+        ranking = ranked if isinstance(ranked, Ranking) else Ranking(ranked)
+        _check_ranking(ranking, candidates, self.strategy.name)
         if not cooling:
-            return ranking, reasons
-        if len(candidates) == len(scores):
-            return ranking, [*reasons, describe_cooling(list(cooling), every=True)]
+            return ranking
+        every = len(candidates) == len(scores)
         last = sorted(cooling, key=lambda name: math.inf if (at := cooling[name]) is None else at)
-        return (*ranking, *last), [*reasons, describe_cooling(last, every=False)]
+        reasons = [*ranking.reasons, describe_cooling(list(cooling) if every else last, every=every)]
+        return Ranking([*ranking, *([] if every else last)], reasons=reasons, cascade=ranking.cascade)
 
 
 def make_predictor(
@@ -417,12 +429,11 @@ def _exclude_variants(models: Mapping[str, ModelProfile], request: Mapping[str, 
     }
 
 
-def _check_ranking(ranking: Sequence[str], candidates: Sequence[str], strategy: str) -> tuple[str, ...]:
+def _check_ranking(ranking: Sequence[str], candidates: Sequence[str], strategy: str) -> None:
     if len(ranking) != len(candidates) or set(ranking) != set(candidates):
         raise InputError(
             f"strategy {strategy!r} must rank every candidate exactly once, ranked {len(ranking)} of {len(candidates)}"
         )
-    return tuple(ranking)
 
 
 def _check_cache_size(cache_size: int) -> None:

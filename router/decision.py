@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
+from router.cascade import CascadeScore
 from router.html import make_table
 from router.types import ModelScore, Preference, TaskPrediction
 
@@ -30,6 +31,8 @@ class RoutingDecision:
         excluded: The models that may not handle the prompt, each with the reason.
         reasons: Plain sentences that a reader should know besides the scores.
         requests: The parameters that call each variant of a model, by the variant's name.
+        cascade: The first models of the ranking as a cascade: each is asked if the answer before is not accepted. None: no
+            cascade is expected to be better than one model.
 
     >>> from router import route
     >>> decision = route("write a haiku about rain")
@@ -49,6 +52,7 @@ class RoutingDecision:
     excluded: Mapping[str, str]
     reasons: tuple[str, ...]
     requests: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    cascade: CascadeScore | None = None
 
     @property
     def model(self) -> str:
@@ -64,6 +68,11 @@ class RoutingDecision:
     def fallbacks(self) -> tuple[str, ...]:
         """The models to call if that one fails, in this order."""
         return self.ranking[1:]
+
+    @property
+    def expected(self) -> ModelScore | CascadeScore:
+        """The expected quality, cost and latency: those of the cascade, or else of the model."""
+        return self.cascade or self.scores[self.model]
 
     @property
     def task(self) -> str | None:
@@ -105,6 +114,7 @@ class RoutingDecision:
             "scores": {model: _score_to_dict(self.scores[model]) for model in self.ranking},
             "excluded": dict(self.excluded),
             "reasons": list(self.reasons),
+            "cascade": None if self.cascade is None else _cascade_to_dict(self.cascade),
         }
 
     def __repr__(self) -> str:
@@ -149,6 +159,9 @@ class RoutingDecision:
         return [*lines, f"... and {hidden} more"] if hidden > 0 else lines
 
     def _describe_changes(self) -> list[str]:
+        if self.cascade is not None:
+            asked = ", ".join(f"{m} {share:.0%}" for m, share in zip(self.cascade.models, self.cascade.shares, strict=True))
+            return [f"A cascade answers. Each of its models is expected to be asked for: {asked}."]
         lines = [*self._describe_dial(), *self._describe_other_tasks()]
         return (
             ["Changes that would change the choice:", *lines] if lines else ["No change in sight would change the choice."]
@@ -244,6 +257,10 @@ def _score_to_dict(score: ModelScore) -> dict[str, Any]:
         "latency_s": score.latency_s,
         "assumed": sorted(score.assumed),
     }
+
+
+def _cascade_to_dict(cascade: CascadeScore) -> dict[str, Any]:
+    return asdict(cascade) | {"models": list(cascade.models), "shares": list(cascade.shares)}
 
 
 def _finite(value: float) -> float | None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from router.cascade import Cascade, CascadeScore
+
 # Which part found a prompt's task.
 Source = Literal["classifier", "keywords", "default"]
 # The tier of the classifier that read a prompt, and the tiers that a caller can ask for.
@@ -318,6 +320,9 @@ class RoutingContext:
         in_tool_call: Whether the prompt ends with the result of a tool, so that a model is in the middle of its turn.
         stuck: Why the session seems to make no progress. Empty if it does not.
         now_s: Seconds by the router's clock.
+        needs: Capabilities that the model must have, such as `tools`.
+        protocol: The protocol of the call that follows. None: none follows.
+        cascade: How answers are checked. None: they are not.
 
     >>> from router import Router
     >>> def cheapest(context: RoutingContext) -> list[str]:
@@ -340,6 +345,9 @@ class RoutingContext:
     in_tool_call: bool = False
     stuck: str = ""
     now_s: float = 0.0
+    needs: frozenset[str] = frozenset()
+    protocol: WireProtocol | None = None
+    cascade: Cascade | None = None
 
 
 class Ranking(list[str]):
@@ -348,14 +356,15 @@ class Ranking(list[str]):
     Args:
         models: The models, best first.
         reasons: The sentences.
+        cascade: The cascade that the first models of the ranking are. None: each model is only asked if those before fail.
 
     >>> Ranking(["a", "b"], reasons=["a was asked for"]).reasons
     ('a was asked for',)
     """
 
-    def __init__(self, models: Iterable[str], *, reasons: Iterable[str] = ()) -> None:
+    def __init__(self, models: Iterable[str], *, reasons: Iterable[str] = (), cascade: CascadeScore | None = None) -> None:
         super().__init__(models)
-        self.reasons = tuple(reasons)
+        self.reasons, self.cascade = tuple(reasons), cascade
 
 
 class Strategy(Protocol):

@@ -68,6 +68,7 @@ def make_manifest(
         heads=scoring.record,
         usd_per_point=scoring.usd_per_point,
         risk=scoring.risk,
+        overlap=scoring.overlap,
         first=first.record if first else None,
     )
 

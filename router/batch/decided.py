@@ -238,7 +238,7 @@ class PromptDecider:
             (decision,) = self._decider.decide([prompt], self._options)
         except NoCandidateError as error:
             return {"error": str(error)}
-        prediction, score = decision.prediction, decision.scores[decision.model]
+        prediction, score = decision.prediction, decision.expected
         return {
             "task": prediction.task,
             "confidence": prediction.confidence,

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from router.cascade import Cascade
 from router.config.schema import Config, ConfigFile, EndpointConfig, ModelConfig
 from router.config.served_by import check_all_used, find_endpoints, make_endpoints, share_capacity
 from router.errors import ConfigError, InputError
@@ -65,6 +66,7 @@ def read_config(path: Path) -> Config:
             limits={name: limit for name, model in models.items() if (limit := _read_limit(path, name, model))},
             spend=None if file.spend is None else _convert_policy(path, "spend", file.spend, SpendCap),
             state=None if file.state is None else _convert_policy(path, "state", file.state, RedisState),
+            cascade=_read_cascade(path, file),
         ),
         calls=file.calls,
         gateway=file.gateway,
@@ -136,6 +138,17 @@ def _read_limit(path: Path, name: str, model: ModelConfig) -> RateLimit | None:
         return RateLimit(requests_per_minute=model.requests_per_minute, tokens_per_minute=model.tokens_per_minute)
     except InputError as error:
         raise ConfigError(f"{path}: models.{name}: {error}") from error
+
+
+def _read_cascade(path: Path, file: ConfigFile) -> Cascade | None:
+    if file.cascade is None:
+        return None
+    if "cascade" not in [name.strip() for name in file.strategy.split(">")]:
+        raise ConfigError(f'{path}: cascade needs strategy = "cascade", got {file.strategy!r}; set it, or remove the table')
+    try:
+        return file.cascade.make_cascade()
+    except InputError as error:
+        raise ConfigError(f"{path}: cascade: {error}") from error
 
 
 def _convert(path: Path, key: str, raw: Any, kind: type[_T]) -> _T:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
+from router.config.cascade import CascadeConfig
 from router.options import RouteOptions
 from router.serving.serving import Serving
 from router.types import WireProtocol
@@ -156,6 +157,7 @@ class ConfigFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     health: dict[str, Any] = {}
     spend: dict[str, Any] | None = None
     state: dict[str, Any] | None = None
+    cascade: CascadeConfig | None = None
     gateway: GatewayConfig = GatewayConfig()
     aliases: dict[str, str | list[str]] = {}
     keys: dict[str, KeyConfig] = {}

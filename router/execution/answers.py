@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from router.calls import Chunk, Reply, Usage
@@ -34,7 +35,8 @@ def read_reply(answer: object, *, raw: object) -> Reply:
     _check_answer(answer, choice, finish_reason, has_content=has_content)
     if finish_reason is None and not has_content:
         raise CallError("transient", "the answer is malformed or has no choices")
-    return Reply(text=text, finish_reason=finish_reason, usage=read_chat_usage(_get(answer, "usage")) or Usage(), raw=raw)
+    usage = read_chat_usage(_get(answer, "usage")) or Usage()
+    return Reply(text=text, finish_reason=finish_reason, usage=usage, raw=raw, logprobs=_read_logprobs(choice))
 
 
 def read_chunk(event: object, *, raw: object, begun: bool = False) -> Chunk | None:
@@ -57,7 +59,7 @@ def read_chunk(event: object, *, raw: object, begun: bool = False) -> Chunk | No
     _check_answer(event, choice, finish_reason, has_content=begun or has_content)
     if not has_content and finish_reason is None and (usage is None or not begun):
         return None
-    return Chunk(text=text, finish_reason=finish_reason, usage=usage, raw=raw)
+    return Chunk(text=text, finish_reason=finish_reason, usage=usage, raw=raw, logprobs=_read_logprobs(choice))
 
 
 def _read_older_text(choice: object) -> str:
@@ -106,6 +108,14 @@ def _read_content(content: object) -> str:
 def _read_finish_reason(choice: object) -> str | None:
     reason = _get(choice, "finish_reason")
     return reason if isinstance(reason, str) and reason else None
+
+
+def _read_logprobs(choice: object) -> tuple[float, ...]:
+    """Return the log-probabilities of a choice. Empty if it has none, or any of them is no number."""
+    tokens = _get(_get(choice, "logprobs"), "content")
+    values = [_get(token, "logprob") for token in tokens] if isinstance(tokens, list) else []
+    numbers = tuple(float(value) for value in values if isinstance(value, int | float) and not math.isnan(value))
+    return numbers if len(numbers) == len(values) else ()
 
 
 def _has_other_content(delta: object) -> bool:

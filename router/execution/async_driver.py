@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
 from types import TracebackType
@@ -11,7 +12,7 @@ from typing import Self, TypeVar
 from router.calls import AsyncExecutor, Chunk, Completion, Reply
 from router.errors import CallError, InputError
 from router.execution.driver_base import BaseStream, check_reply, drop_traceback
-from router.execution.steps import Ask, Command, Outcome, Pause, Plan, advance
+from router.execution.steps import Ask, Command, Evaluate, Give, Hold, More, Opinion, Outcome, Pause, Plan, advance
 
 AsyncSleep = Callable[[float], Awaitable[object]]
 _T = TypeVar("_T")
@@ -105,18 +106,24 @@ class AsyncCompletionStream(BaseStream):
         try:
             outcome = await self._next()
             step = advance(self._plan, outcome)
-            while isinstance(step, Ask | Pause):
+            while not isinstance(step, More | Give | Completion):
                 outcome = await self._perform(step)
                 step = advance(self._plan, outcome)
         except BaseException:
             await self.aclose()
             raise
+        if isinstance(step, Give):
+            # The held stream has been read to its end.
+            await self._close_source()
         return self._take(step, outcome)
 
-    async def _perform(self, step: Ask | Pause) -> Outcome:
-        if isinstance(step, Pause):
-            await self._sleep(step.seconds)
-            return None
+    async def _perform(self, step: Ask | Pause | Hold | Evaluate) -> Outcome:
+        if isinstance(step, Hold):
+            self._within_s = step.within_s
+            return await self._next()
+        # A check of an answer asks for a whole reply.
+        if not (isinstance(step, Ask) and step.request.stream):
+            return await _perform(step, self._executor, self._sleep)
         # The stream of a failed attempt must not stay open while the next attempt runs.
         await self._close_source()
         return await _await_within(self._open(step), step.within_s)
@@ -140,10 +147,19 @@ class AsyncCompletionStream(BaseStream):
 async def _perform(step: Command, executor: AsyncExecutor, sleep: AsyncSleep) -> Outcome:
     if isinstance(step, Pause):
         await sleep(step.seconds)
+    if isinstance(step, Evaluate):
+        return await _await_within(_evaluate(step), step.within_s)
     if not isinstance(step, Ask):
         return None
     answer = await _await_within(executor.acall(step.request), step.within_s)
     return answer if isinstance(answer, CallError) else check_reply(answer)
+
+
+async def _evaluate(step: Evaluate) -> Opinion:
+    # A function that blocks, such as one that runs tests, must not hold up the event loop.
+    is_plain = not inspect.iscoroutinefunction(step.function)
+    value = await asyncio.to_thread(step.function, step.reply) if is_plain else step.function(step.reply)
+    return Opinion(await value if inspect.isawaitable(value) else value)
 
 
 async def _await_within(work: Awaitable[_T], within_s: float) -> _T | CallError:

@@ -21,6 +21,7 @@ class PartialAnswer:
         changes: Changes that the executor makes to the request. It appends to them while the attempt runs.
         texts: Text of each part.
         raws: Each part as the executor received it.
+        logprobs: Log-probability of each token.
         usage: Usage in the last part that had one.
         finish_reason: Why the answer ended. None before its end.
         first_token_s: Seconds from the request to the first chunk. None if the answer is not streamed.
@@ -32,6 +33,7 @@ class PartialAnswer:
     changes: list[str] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     raws: list[object] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
     finish_reason: str | None = None
     first_token_s: float | None = None
@@ -45,6 +47,7 @@ class PartialAnswer:
         """Append a chunk, or a whole reply."""
         self.texts.append(part.text)
         self.raws.append(part.raw)
+        self.logprobs += part.logprobs
         # Servers may send the usage after the finish reason, in a chunk of its own.
         self.usage = part.usage or self.usage
         self.finish_reason = part.finish_reason or self.finish_reason
@@ -87,6 +90,7 @@ class AttemptLog:
             attempts=tuple(self.records),
             decision=self._decision,
             raw=raw,
+            logprobs=tuple(answer.logprobs),
         )
 
     def add_failure(self, answer: PartialAnswer, failure: FailureClass, error: str) -> None:

@@ -63,7 +63,13 @@ def make_reply(answer: object) -> Reply:
 
 def make_single_chunk(reply: Reply) -> Chunk:
     """Return a whole reply as the only chunk of a stream."""
-    return Chunk(text=reply.text, finish_reason=reply.finish_reason or "stop", usage=reply.usage, raw=reply.raw)
+    return Chunk(
+        text=reply.text,
+        finish_reason=reply.finish_reason or "stop",
+        usage=reply.usage,
+        raw=reply.raw,
+        logprobs=reply.logprobs,
+    )
 
 
 def make_chunks(pieces: Iterable[str | Chunk]) -> Iterator[Chunk]:

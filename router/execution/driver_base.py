@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from router.calls import Chunk, Completion, Reply
 from router.errors import CallError, InputError
-from router.execution.steps import More, Outcome, Plan
+from router.execution.steps import Command, Give, More, Outcome, Plan
 
 
 class BaseStream:
@@ -33,10 +33,13 @@ class BaseStream:
             raise InputError("completion is there once the stream has been read to its end; read on, or use complete()")
         return self._completion
 
-    def _take(self, step: More | Completion, outcome: Outcome) -> Chunk | None:
+    def _take(self, step: Command | Completion, outcome: Outcome) -> Chunk | None:
         """Return the chunk that the caller may have. None at the end."""
         if isinstance(step, Completion):
             self._completion, self._over = step, True
+        if isinstance(step, Give):
+            return step.chunk
+        if not isinstance(step, More):
             return None
         self._within_s = step.within_s
         return outcome if isinstance(outcome, Chunk) else None

@@ -21,7 +21,7 @@ from router.execution.attempts import AttemptLog, PartialAnswer
 from router.execution.deadline import NO_TIME_S, Deadline
 from router.execution.policy import CallPolicy
 from router.execution.retry_budget import Retry, RetryBudget
-from router.execution.steps import Ask, Command, More, Outcome, Pause, Plan
+from router.execution.steps import Ask, Command, Hold, More, Outcome, Pause, Plan
 from router.execution.targets import Gate, Later, TargetChooser
 from router.health.live import Attempt
 from router.types import FailureClass
@@ -43,6 +43,7 @@ def plan_call(
     clock: Callable[[], float] = time.monotonic,
     rng: random.Random,
     began_at: float | None = None,
+    held: list[Chunk] | None = None,
 ) -> Plan:
     """Yield the steps of a call and return its completion.
 
@@ -57,6 +58,8 @@ def plan_call(
         clock: Seconds that never go back. It must be the clock of the live state.
         rng: Source of the random pauses.
         began_at: Start of the deadline, by the clock. None: the first step.
+        held: Gets the chunks of a stream instead of the caller. A stream that breaks is then a failed attempt. None: the
+            caller gets them.
 
     Raises:
         InputError: If there is no target.
@@ -66,7 +69,7 @@ def plan_call(
         DeadlineExceededError: If the deadline passed.
         StreamInterruptedError: If a stream broke after its first chunk was given to the caller.
     """
-    run = _Run(call, live=live, budget=budget, policy=policy, clock=clock, rng=rng, began_at=began_at)
+    run = _Run(call, live=live, budget=budget, policy=policy, clock=clock, rng=rng, began_at=began_at, held=held)
     with budget.call():
         completion = yield from run.attempt()
         while completion is None:
@@ -88,7 +91,9 @@ class _Run:
         clock: Callable[[], float],
         rng: random.Random,
         began_at: float | None,
+        held: list[Chunk] | None,
     ) -> None:
+        self._held = held
         self._call, self._budget, self._policy, self._clock, self._rng = call, budget, policy, clock, rng
         self._deadline = Deadline(policy.deadline_s, began_at, clock)
         self._chooser = TargetChooser(call, live)
@@ -128,7 +133,8 @@ class _Run:
                 if isinstance(outcome, Chunk):
                     self._release_retry()
                     return (yield from self._read_stream(answer, attempt, outcome))
-                self._fail(answer, attempt, outcome or CallError("transient", "the stream ended before its first chunk"))
+                failure = outcome if isinstance(outcome, CallError) else None
+                self._fail(answer, attempt, failure or CallError("transient", "the stream ended before its first chunk"))
                 return None
         finally:
             self._release_retry()
@@ -213,8 +219,9 @@ class _Run:
         self._log.add_failure(answer, self._kind, str(self._failure))
         return None
 
-    def _read_stream(self, answer: PartialAnswer, attempt: Attempt, first: Chunk) -> _Steps[Completion]:
-        """Give a stream to the caller up to its end."""
+    def _read_stream(self, answer: PartialAnswer, attempt: Attempt, first: Chunk) -> _Steps[Completion | None]:
+        """Read a stream to its end, and give it to the caller unless it is held. Return None if a held one broke."""
+        step = More if self._held is None else Hold
         attempt.first_token()
         answer.first_token_s = self._clock() - answer.began_at
         outcome: Outcome = first
@@ -223,17 +230,21 @@ class _Run:
                 answer.add(outcome)
                 left_s = self._deadline.left_s()
                 out_of_time = CallError("cancelled", f"the deadline of {self._policy.deadline_s:g} s passed")
-                outcome = (yield More(within_s=min(self._policy.chunk_s, left_s))) if left_s > 0 else out_of_time
+                if self._held is not None:
+                    self._held.append(outcome)
+                outcome = (yield step(within_s=min(self._policy.chunk_s, left_s))) if left_s > 0 else out_of_time
         finally:
             # After the finish reason the answer is complete, even if the caller leaves or the connection breaks.
             if answer.finish_reason is not None:
                 attempt.succeed(output_tokens=answer.usage.output_tokens)
         if answer.finish_reason is not None:
             return self._log.complete(answer, raw=tuple(answer.raws))
-        failure = (
-            outcome if isinstance(outcome, CallError) else CallError("transient", "the stream ended without a finish reason")
-        )
+        unfinished = CallError("transient", "the stream ended without a finish reason")
+        failure = outcome if isinstance(outcome, CallError) else unfinished
         self._fail(answer, attempt, failure)
+        if self._held is not None:
+            self._held.clear()
+            return None
         # No fallback here: the caller already has a part of this answer.
         message = f"the stream of {answer.target.name} broke after {len(answer.texts)} chunks: {failure}; ask again"
         raise StreamInterruptedError(message, partial_text=answer.text, attempts=self._log.records) from failure

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -45,8 +45,56 @@ class More:
     within_s: float
 
 
-Command = Ask | Pause | More
-Outcome = Reply | Chunk | CallError | None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Keep the last chunk from the caller. Send back as after `More`.
+
+    Attributes:
+        within_s: Seconds until the outcome must be known.
+    """
+
+    within_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Give:
+    """Give a chunk to the caller that was held. Then send back None.
+
+    Attributes:
+        chunk: The chunk.
+    """
+
+    chunk: Chunk
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluate:
+    """Call a function of the user with a reply. Send back what it returns, or a failure if it takes too long.
+
+    Attributes:
+        function: The function. An asynchronous driver awaits what it returns, if that can be awaited.
+        reply: The reply.
+        within_s: Seconds that an asynchronous driver waits for it.
+    """
+
+    function: Callable[[Reply], object]
+    reply: Reply
+    within_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What a function of the user returned about a reply.
+
+    Attributes:
+        value: The value.
+    """
+
+    value: object
+
+
+Command = Ask | Pause | More | Hold | Give | Evaluate
+Outcome = Reply | Chunk | CallError | Opinion | None
 Plan = Generator[Command, Outcome, Completion]
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing
 from types import TracebackType
 from typing import Self
@@ -11,7 +12,7 @@ from typing import Self
 from router.calls import Chunk, Completion, Executor, Reply
 from router.errors import CallError, InputError
 from router.execution.driver_base import BaseStream, check_reply, drop_traceback
-from router.execution.steps import Ask, Command, Outcome, Pause, Plan, advance
+from router.execution.steps import Ask, Command, Evaluate, Give, Hold, More, Opinion, Outcome, Pause, Plan, advance
 
 Sleep = Callable[[float], object]
 
@@ -104,18 +105,23 @@ class CompletionStream(BaseStream):
         try:
             outcome = self._next()
             step = advance(self._plan, outcome)
-            while isinstance(step, Ask | Pause):
+            while not isinstance(step, More | Give | Completion):
                 outcome = self._perform(step)
                 step = advance(self._plan, outcome)
         except BaseException:
             self.close()
             raise
+        if isinstance(step, Give):
+            # The held stream has been read to its end.
+            self._close_source()
         return self._take(step, outcome)
 
-    def _perform(self, step: Ask | Pause) -> Outcome:
-        if isinstance(step, Pause):
-            self._sleep(step.seconds)
-            return None
+    def _perform(self, step: Ask | Pause | Hold | Evaluate) -> Outcome:
+        if isinstance(step, Hold):
+            return self._next()
+        # A check of an answer asks for a whole reply.
+        if not (isinstance(step, Ask) and step.request.stream):
+            return _perform(step, self._executor, self._sleep)
         # The stream of a failed attempt must not stay open while the next attempt runs.
         self._close_source()
         try:
@@ -142,6 +148,8 @@ class CompletionStream(BaseStream):
 def _perform(step: Command, executor: Executor, sleep: Sleep) -> Outcome:
     if isinstance(step, Pause):
         sleep(step.seconds)
+    if isinstance(step, Evaluate):
+        return _evaluate(step)
     if not isinstance(step, Ask):
         return None
     # A blocking call cannot be given a time limit from outside: the executor keeps to the times in the request.
@@ -149,6 +157,15 @@ def _perform(step: Command, executor: Executor, sleep: Sleep) -> Outcome:
         return check_reply(executor.call(step.request))
     except CallError as failure:
         return drop_traceback(failure)
+
+
+def _evaluate(step: Evaluate) -> Opinion:
+    value = step.function(step.reply)
+    if isinstance(value, Coroutine):
+        value.close()
+    if inspect.isawaitable(value):
+        raise InputError("the verifier is asynchronous, and complete() cannot wait for it; await acomplete()")
+    return Opinion(value)
 
 
 def _check_chunks(answer: Reply | Iterator[Chunk]) -> Iterator[Chunk]:

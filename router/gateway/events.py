@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from router.calls import Chunk
 from router.errors import CallError
-from router.gateway.exchange import Exchange
+from router.gateway.exchange import Answer, Exchange
 from router.gateway.protocol import EventReader
 from router.gateway.wire import EventSplitter, hide, name_model, read_data, read_json, replace_data
 
@@ -21,14 +22,14 @@ class Events:
     event is no part of the answer.
 
     Args:
-        exchange: Gets the parts for the client.
-        model: Name of the model, as the client knows it.
+        exchange: The request, which gets the name of the answer.
+        answer: Status and headers of the answer. Each chunk holds them with its part of the body.
         keys: Keys that no part may hold.
         hide_usage: Whether the client has not asked for the usage.
     """
 
-    def __init__(self, exchange: Exchange, model: str, keys: Sequence[bytes], *, hide_usage: bool) -> None:
-        self._exchange, self._model, self._keys, self._hide_usage = exchange, model, keys, hide_usage
+    def __init__(self, exchange: Exchange, answer: Answer, keys: Sequence[bytes], *, hide_usage: bool) -> None:
+        self._exchange, self._answer, self._keys, self._hide_usage = exchange, answer, keys, hide_usage
         self._splitter, self._held, self._held_bytes = EventSplitter(), list[bytes](), 0
         self._reader: EventReader = exchange.format.read_events()
         self._begun = self._finished = False
@@ -84,19 +85,21 @@ class Events:
 
     def _name_model(self, data: bytes) -> bytes:
         within = self._exchange.format.model_within
-        named = name_model(data, self._model)
-        return named if within is None else name_model(named, self._model, within=within)
+        named = name_model(data, self._answer.model)
+        return named if within is None else name_model(named, self._answer.model, within=within)
 
     def _release(self, read: list[Chunk]) -> Chunk | None:
         self._begun = self._begun or bool(read)
         if not self._begun or not (read or self._held):
             return None
-        self._exchange.out += self._held
+        part = b"".join(self._held)
         self._held.clear()
         return Chunk(
-            text="",
+            text="".join(chunk.text for chunk in read),
             finish_reason=next((chunk.finish_reason for chunk in read if chunk.finish_reason), None),
             usage=next((chunk.usage for chunk in reversed(read) if chunk.usage), None),
+            raw=replace(self._answer, body=part),
+            logprobs=tuple(value for chunk in read for value in chunk.logprobs),
         )
 
 

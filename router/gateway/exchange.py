@@ -16,11 +16,15 @@ class Answer:
     """An answer of a server as the client gets it.
 
     Attributes:
+        model: The model that gave it.
+        endpoint: The endpoint that gave it.
         status: The HTTP status.
         headers: The headers that clients read, by their lower-case names.
-        body: The body. Empty for a stream.
+        body: The body. For a stream, one part of it.
     """
 
+    model: str
+    endpoint: str
     status: int
     headers: Mapping[str, str]
     body: bytes = field(default=b"", repr=False)
@@ -71,7 +75,6 @@ class Exchange:
         endpoint: Endpoint that was asked last.
         answer: The last answer: the one for the client, or the last refusal.
         answer_id: Name that the server gave the answer. Empty if it gave none.
-        out: The parts of a stream that the client has not got yet.
         attempts: The attempts so far.
     """
 
@@ -84,11 +87,8 @@ class Exchange:
     endpoint: str = ""
     answer: Answer | None = None
     answer_id: str = ""
-    out: list[bytes] = field(default_factory=list, repr=False)
     attempts: list[SeenAttempt] = field(default_factory=list)
 
-    def take(self) -> bytes:
-        """Return the parts of the stream that the client has not got yet, and forget them."""
-        data = b"".join(self.out)
-        self.out.clear()
-        return data
+    def choose(self, answer: Answer) -> None:
+        """Take an answer for the client. After a cascade it need not be that of the last attempt."""
+        self.answer, self.model, self.endpoint = answer, answer.model, answer.endpoint

@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import cast
 
 import msgspec
 from starlette.types import Receive, Send
@@ -22,7 +23,7 @@ from router.errors import InputError
 from router.execution.async_driver import acomplete, astream
 from router.gateway.clients import Clients
 from router.gateway.errors import TooLargeError, TooManyError, TooSlowError, hide_fault
-from router.gateway.exchange import Exchange
+from router.gateway.exchange import Answer, Exchange
 from router.gateway.names import Names, shorten
 from router.gateway.options import name_owner, take_options
 from router.gateway.protocol import Request
@@ -177,13 +178,14 @@ class Gateway:
         planned = await self._plan(visit, data)
         if visit.request is not None and visit.request.stream:
             async with await astream(planned.plan, upstream) as chunks:
-                async for _ in chunks:
-                    await sender.stream()
+                async for chunk in chunks:
+                    await sender.stream(cast("Answer", chunk.raw))
                 self._settle(visit, chunks.completion)
             await sender.end_stream()
         else:
-            self._settle(visit, await acomplete(planned.plan, upstream))
-            await sender.answer()
+            completion = await acomplete(planned.plan, upstream)
+            self._settle(visit, completion)
+            await sender.answer(cast("Answer", completion.raw))
 
     async def _plan(self, visit: Visit, data: bytes) -> Planned:
         """Decide for a request, and return the decision and the plan of its call."""
@@ -215,7 +217,7 @@ class Gateway:
         self.clients.admit(visit.client)
         planned = self.router.caller.plan(request.messages, call, began_at=visit.began_at)
         if visit.path not in visit.format.free_paths:
-            expected_usd = planned.decision.scores[planned.decision.model].cost_usd or 0.0
+            expected_usd = planned.decision.expected.cost_usd or 0.0
             self.clients.reserve(visit.client, expected_usd)
             visit.reserved_usd = expected_usd
         return planned
@@ -237,7 +239,7 @@ class Gateway:
             return
         reserved_usd, completion = visit.reserved_usd, visit.completion
         if completion is not None:
-            spent_usd = reserved_usd if completion.cost_usd is None else completion.cost_usd
+            spent_usd = reserved_usd if completion.total_cost_usd is None else completion.total_cost_usd
         else:
             # Servers also charge for an answer that breaks off, or that the client does not wait for.
             attempts = () if visit.exchange is None else visit.exchange.attempts
@@ -271,6 +273,8 @@ class Gateway:
             seconds=now - visit.began_at,
             usage=usage,
             cost_usd=None if completion is None else completion.cost_usd,
+            paid_usd={} if completion is None else _sum_by_model(completion),
+            checks=() if completion is None else completion.reasons,
             baseline_usd=self._find_baseline_cost(usage),
             attempts=() if exchange is None else exchange.attempts,
             messages=() if visit.request is None else visit.request.messages,
@@ -301,6 +305,15 @@ class Gateway:
             yield
         finally:
             self.running -= 1
+
+
+def _sum_by_model(completion: Completion) -> dict[str, float]:
+    """Return the USD that each model was paid, for answers that were not accepted and for checks too."""
+    paid = dict[str, float]()
+    for attempt in completion.attempts:
+        if attempt.cost_usd is not None:
+            paid[attempt.model] = paid.get(attempt.model, 0.0) + attempt.cost_usd
+    return paid
 
 
 def _read_request(visit: Visit, data: bytes) -> tuple[Body, RouteOptions, Request]:

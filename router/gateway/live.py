@@ -29,10 +29,10 @@ class Live:
         self._latest.appendleft(record.to_dict())
         self._requests += 1
         self._failed += bool(record.code)
-        self._cost_usd += record.cost_usd or 0.0
-        if record.baseline_usd is not None and record.cost_usd is not None:
+        self._cost_usd += record.total_usd or 0.0
+        if record.baseline_usd is not None and record.total_usd is not None:
             self._baseline_usd += record.baseline_usd
-            self._compared_usd += record.cost_usd
+            self._compared_usd += record.total_usd
 
     def to_dict(self, running: int) -> dict[str, object]:
         """Return plain data for the page.

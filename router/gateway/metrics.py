@@ -40,7 +40,8 @@ class Metrics:
         self._decisions = count("decisions", "Decisions by task and chosen model.", "task", "model")
         self._attempts = count("attempts", "Attempts by endpoint and end: ok, or the failure's class.", "endpoint", "end")
         self._tokens = count("tokens", "Tokens of prompts (input) and answers (output).", "model", "direction")
-        self._cost = count("cost_usd", "Cost of the answers.", "model", "client")
+        self._cost = count("cost_usd", "Cost of the calls, with answers that a cascade did not use.", "model", "client")
+        self._cascades = count("cascades", "Cascades by the place of the model that answered.", "place")
         self._baseline = count("baseline_cost_usd", "What the same tokens would have cost at the baseline.")
         self._compared = count("compared_cost_usd", "Cost of the answers that have a cost at the baseline.")
         self._decision_s = measure("decision_seconds", "Time of a decision.", buckets=_DECISION_S)
@@ -62,10 +63,15 @@ class Metrics:
             return
         for direction, tokens in (("input", record.usage.input_tokens), ("output", record.usage.output_tokens)):
             self._tokens.labels(record.model, direction).inc(tokens or 0)
-        self._cost.labels(record.model, record.client).inc(record.cost_usd or 0.0)
-        if record.baseline_usd is not None and record.cost_usd is not None:
+        for model, usd in record.paid_usd.items():
+            self._cost.labels(model, record.client).inc(usd)
+        if record.decision.cascade is not None:
+            models = record.decision.cascade.models
+            place = str(models.index(record.model) + 1) if record.model in models else "other"
+            self._cascades.labels(place).inc()
+        if record.baseline_usd is not None and record.total_usd is not None:
             self._baseline.inc(record.baseline_usd)
-            self._compared.inc(record.cost_usd)
+            self._compared.inc(record.total_usd)
         self._whole_s.labels(record.model).observe(record.seconds)
         if record.stream and record.first_s is not None:
             self._first_s.labels(record.model).observe(record.first_s)

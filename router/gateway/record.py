@@ -34,6 +34,8 @@ class Record:
         seconds: Seconds from the arrival to the end.
         usage: Usage of the answer.
         cost_usd: Cost of the answer in USD. None if unknown.
+        paid_usd: USD that the request cost, by model: with answers of a cascade that were not accepted, and checks.
+        checks: What a cascade did. Empty without one.
         baseline_usd: What the same tokens would have cost at the baseline. None if unknown, or without a baseline.
         attempts: The attempts, in order.
         messages: The conversation as the router read it.
@@ -60,8 +62,15 @@ class Record:
     cost_usd: float | None
     baseline_usd: float | None
     attempts: Sequence[SeenAttempt]
+    paid_usd: Mapping[str, float] = field(default_factory=dict)
+    checks: Sequence[str] = ()
     messages: Sequence[dict[str, object]] = field(default=(), repr=False)
     trace_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def total_usd(self) -> float | None:
+        """USD that the request cost. None if unknown."""
+        return sum(self.paid_usd.values()) if self.paid_usd else None
 
     def to_dict(self) -> dict[str, object]:
         """Return plain data for JSON, without the conversation."""
@@ -89,6 +98,9 @@ class Record:
             "input_tokens": self.usage.input_tokens,
             "output_tokens": self.usage.output_tokens,
             "cost_usd": self.cost_usd,
+            "total_cost_usd": self.total_usd,
+            "cascade": None if decision is None or decision.cascade is None else list(decision.cascade.models),
+            "checks": list(self.checks),
             "baseline_usd": self.baseline_usd,
             "attempts": [
                 {"model": a.model, "endpoint": a.endpoint, "seconds": round(a.seconds, 6), "end": a.end}

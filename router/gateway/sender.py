@@ -27,21 +27,22 @@ class Sender:
     def __init__(self, send: Send, visit: Visit, clock: Callable[[], float]) -> None:
         self._send, self._visit, self._clock, self._begun = send, visit, clock, False
 
-    async def answer(self) -> None:
+    async def answer(self, answer: Answer) -> None:
         """Send a whole answer."""
-        await self._send_answer(self._require_answer())
+        self._require_exchange().choose(answer)
+        await self._send_answer(answer)
 
-    async def stream(self) -> None:
-        """Send what has come of a stream."""
+    async def stream(self, answer: Answer) -> None:
+        """Send one part of a stream."""
         if not self._begun:
-            answer = self._require_answer()
+            self._require_exchange().choose(answer)
             headers = {**answer.headers, "content-type": "text/event-stream", "cache-control": "no-cache"}
             await self._start(answer.status, {**headers, "x-accel-buffering": "no"})
-        await self._write(self._require_exchange().take(), more=True)
+        await self._write(answer.body, more=True)
 
     async def end_stream(self) -> None:
         """End a stream."""
-        await self._write(self._require_exchange().take(), more=False)
+        await self._write(b"", more=False)
 
     async def refuse(self, error: RouterError, *, now: float) -> None:
         """Send an error: as a whole answer, or as the last event of a stream that has begun."""
@@ -58,7 +59,13 @@ class Sender:
                 return
         body = self._visit.format.write_error(refusal.status, refusal.message, code=refusal.code)
         await self._send_answer(
-            Answer(status=refusal.status, headers={"content-type": "application/json", **refusal.headers}, body=body)
+            Answer(
+                model="",
+                endpoint="",
+                status=refusal.status,
+                headers={"content-type": "application/json", **refusal.headers},
+                body=body,
+            )
         )
 
     async def _send_answer(self, answer: Answer) -> None:
@@ -77,11 +84,6 @@ class Sender:
     def _require_exchange(self) -> Exchange:
         assert self._visit.exchange is not None  # noqa: S101 - a stream is planned before it is sent
         return self._visit.exchange
-
-    def _require_answer(self) -> Answer:
-        answer = self._require_exchange().answer
-        assert answer is not None  # noqa: S101 - the upstream sets it before the first part
-        return answer
 
 
 def _make_plain(value: str) -> bytes:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from router.calls import CallRequest, Chunk, Reply
 from router.errors import CallError, InputError
 from router.execution.adaptation import Adapter
 from router.execution.failures import failure_in_response, list_texts
+from router.gateway.chat import Chat
 from router.gateway.events import Events
 from router.gateway.exchange import Answer, Exchange, SeenAttempt
 from router.gateway.wire import hide, name_model, read_json, read_value, write_body, write_value
@@ -66,9 +68,9 @@ class Upstream:
 
     async def acall(self, request: CallRequest, /) -> Reply | AsyncIterator[Chunk]:
         """Make an attempt. See `AsyncExecutor.acall`."""
-        exchange = cast("Exchange", request.options["exchange"])
+        # A judge is asked by the router itself, not for the client.
+        exchange = cast("Exchange | None", request.options.get("exchange")) or _make_exchange(request)
         exchange.model, exchange.endpoint, exchange.answer = request.name, request.endpoint, None
-        exchange.out.clear()
         return self._stream(request, exchange) if request.stream else await self._answer(request, exchange)
 
     async def aclose(self) -> None:
@@ -82,9 +84,9 @@ class Upstream:
                 data = await _read(response, _MOST_ANSWER_BYTES)
                 reply = _read_answer(exchange, data)
                 data = name_model(hide(data, self._find_keys()), request.name)
-                exchange.answer = Answer(status=response.status, headers=self._choose_headers(response), body=data)
+                exchange.answer = self._make_answer(request, response, data)
             seen.usage = reply.usage
-            return reply
+            return replace(reply, raw=exchange.answer)
 
     async def _stream(self, request: CallRequest, exchange: Exchange) -> AsyncGenerator[Chunk, None]:
         with self._watch(request, exchange) as seen:
@@ -93,10 +95,9 @@ class Upstream:
                     # The server does not stream. Its whole answer is paid, but no client of a stream can read it.
                     _read_answer(exchange, await _read(response, _MOST_ANSWER_BYTES))
                     raise CallError("unable", "the server answered a stream with one whole answer")
-                exchange.answer = Answer(status=response.status, headers=self._choose_headers(response))
+                exchange.answer = self._make_answer(request, response)
                 is_asked = _asks_for_usage(exchange.body.get("stream_options"))
-                keys = self._find_keys()
-                events = Events(exchange, request.name, keys, hide_usage=not is_asked)
+                events = Events(exchange, exchange.answer, self._find_keys(), hide_usage=not is_asked)
                 async for data in response.content.iter_any():
                     chunk = events.feed(data)
                     if chunk is not None:
@@ -177,7 +178,7 @@ class Upstream:
             return response
         async with response:
             data = hide(await _read(response, _MOST_ERROR_BYTES), self._find_keys())
-            exchange.answer = Answer(status=response.status, headers=self._choose_headers(response), body=data)
+            exchange.answer = self._make_answer(request, response, data)
             if exchange.path in exchange.format.free_paths and response.status in _NO_SUCH_PATH:
                 raise CallError("unable", "the server has no such path", status=response.status)
             body: object = data.decode("utf-8", "replace")
@@ -202,11 +203,27 @@ class Upstream:
                 keys += [header.removeprefix("Bearer ").encode() for header in endpoint.key_headers().values()]
         return [key for key in keys if len(key) >= _SHORTEST_KEY]
 
+    def _make_answer(self, request: CallRequest, response: aiohttp.ClientResponse, body: bytes = b"") -> Answer:
+        return Answer(
+            model=request.name,
+            endpoint=request.endpoint,
+            status=response.status,
+            headers=self._choose_headers(response),
+            body=body,
+        )
+
     def _choose_headers(self, response: aiohttp.ClientResponse) -> dict[str, str]:
         """Return the headers of an answer that clients read, without keys."""
         keys = self._find_keys()
         chosen = {name.lower(): value for name, value in response.headers.items() if name.lower().startswith(_PASSED_ON)}
         return {name: hide(value.encode(*_RAW), keys).decode(*_RAW) for name, value in chosen.items()}
+
+
+def _make_exchange(request: CallRequest) -> Exchange:
+    """Return the exchange of a request that the router makes itself."""
+    format_ = Chat()
+    body = {"messages": write_value(list(request.messages))}
+    return Exchange(format=format_, path=format_.path, body=body)
 
 
 async def _wait_for_end(response: aiohttp.ClientResponse) -> None:

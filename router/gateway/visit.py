@@ -71,10 +71,10 @@ class Visit:
             "x-router-strategy": decision.strategy,
         }
         if self.headers.get("x-router-debug") == "1":
-            cost = decision.scores[decision.model].cost_usd
+            cost = decision.expected.cost_usd
             headers |= {
                 "x-router-ranking": ", ".join(decision.ranking[:_SHOWN_MODELS]),
-                "x-router-reasons": "; ".join(decision.reasons),
+                "x-router-reasons": "; ".join([*decision.reasons, *(self.completion.reasons if self.completion else ())]),
                 "x-router-expected-cost-usd": "unknown" if cost is None else f"{cost:.3g}",
                 "x-router-decision-ms": f"{self.decided_s * 1000:.2f}",
                 "x-router-attempts": ", ".join(f"{seen.endpoint}: {seen.end}" for seen in exchange.attempts),

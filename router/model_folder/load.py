@@ -141,4 +141,4 @@ def _check_unused_files(reader: FolderReader, *, eager: bool) -> None:
 def _make_parameters(manifest: Manifest, heads: PromptHeads | None) -> ScoringParameters:
     usd = manifest.usd_per_point
     presets = DEFAULT_PARAMETERS.presets if usd is None else make_presets(usd)
-    return ScoringParameters(heads=heads, presets=presets, risk=manifest.risk)
+    return ScoringParameters(heads=heads, presets=presets, risk=manifest.risk, overlap=manifest.overlap)

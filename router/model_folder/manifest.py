@@ -170,6 +170,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         heads: The shifts by the text of a prompt. None if none were learned or none count.
         usd_per_point: USD that a point of quality is worth under `balanced`. None: the default without a benchmark.
         risk: Measured loss of switching to cheaper models. None if not measured.
+        overlap: Share of prompts that are hard or easy for all models alike. None if not measured.
         first: The first tier, whose weights are in `classifier.safetensors`. None if there is none.
         files: Every other file of the folder.
     """
@@ -189,6 +190,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     heads: HeadsRecord | None = None
     usd_per_point: float | None = None
     risk: RiskCurve | None = None
+    overlap: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     first: FirstTierRecord | None = None
 
     def __post_init__(self) -> None:

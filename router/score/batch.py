@@ -50,7 +50,7 @@ class Batch(Sequence[RoutingDecision]):
     @classmethod
     def of(cls, decisions: Sequence[RoutingDecision], *, shadow_price_usd_per_point: float | None = None) -> Batch:
         """Return the batch of these decisions, with cost and quality summed up."""
-        chosen = [decision.scores[decision.model] for decision in decisions]
+        chosen = [decision.expected for decision in decisions]
         costs = [score.cost_usd for score in chosen if score.cost_usd is not None]
         return cls(
             decisions=tuple(decisions),
@@ -142,7 +142,8 @@ def _reprice(decision: RoutingDecision, model: str, usd_per_point: float, reason
         for name, score in decision.scores.items()
     }
     order = sorted(decision.ranking, key=lambda name: (-scores[name].utility, scores[name].cost_usd or 0.0))
-    reasons = [*decision.reasons, reason]
+    instead = [] if decision.cascade is None else ["the budget takes the place of the cascade"]
+    reasons = [*decision.reasons, *instead, reason]
     if scores[order[0]].utility - scores[model].utility > ROUNDING:
         reasons.append(describe_leftover(model, order[0]))
     return replace(
@@ -152,6 +153,7 @@ def _reprice(decision: RoutingDecision, model: str, usd_per_point: float, reason
         strategy="budget",
         preference=replace(decision.preference, usd_per_point=usd_per_point, quality_floor=None, reference=None),
         reasons=tuple(reasons),
+        cascade=None,
     )
 
 

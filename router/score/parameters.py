@@ -35,6 +35,7 @@ class ScoringParameters:
         heads: Shifts of quality and cost by the text of a prompt. None: only the task counts.
         presets: The preferences that `prefer` can name.
         risk: Measured loss of switching to cheaper models, on held-out prompts. None if not measured.
+        overlap: Share of prompts that are hard or easy for all models alike, for cascades. None if not measured.
 
     >>> ScoringParameters(presets=make_presets(0.0003)).presets["balanced"].usd_per_point
     0.0003
@@ -43,6 +44,7 @@ class ScoringParameters:
     heads: PromptHeads | None = None
     presets: Mapping[str, Preference] = field(default_factory=lambda: make_presets(_USD_PER_POINT))
     risk: RiskCurve | None = None
+    overlap: float | None = None
 
 
 # The parameters of a router without a benchmark.

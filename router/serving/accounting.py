@@ -64,36 +64,68 @@ class RateLimitedGate:
             self._limiter.correct(model, more_tokens=used - self._tokens)
 
 
-def account(
-    plan: Plan,
-    gate: RateLimitedGate,
-    spend_tracker: SpendTracker | SharedSpendTracker | None,
-    expected_usd: float,
-    learn: Callable[[Completion], None],
-) -> Plan:
+class Reservation:
+    """The part of the spending cap that one call holds until its cost is known.
+
+    Args:
+        spend_tracker: Keeps the cap. None: there is none.
+        costs: Expected cost of each model in USD.
+        model: Model whose cost is reserved already.
+    """
+
+    def __init__(
+        self, spend_tracker: SpendTracker | SharedSpendTracker | None, costs: Mapping[str, float], model: str
+    ) -> None:
+        self._tracker, self._costs = spend_tracker, costs
+        self._reserved_usd = self._default_usd = costs.get(model, 0.0)
+
+    def add(self, model: str) -> bool:
+        """Reserve the cost of one more model. Return whether the cap allows it."""
+        usd = self._costs.get(model, 0.0)
+        if self._tracker is not None and not self._tracker.reserve(usd):
+            return False
+        self._reserved_usd += usd
+        return True
+
+    def settle(self, attempts: Sequence[AttemptRecord] | None) -> None:
+        """Replace what is reserved by what attempts cost. None: nobody knows, so it costs what was expected.
+
+        An answer with an unknown cost counts as expected, and a failure as free.
+        """
+        if self._tracker is not None:
+            spent_usd = self._reserved_usd if attempts is None else sum(map(self._price, attempts))
+            self._tracker.settle(self._reserved_usd, spent_usd)
+
+    def _price(self, attempt: AttemptRecord) -> float:
+        if attempt.cost_usd is not None:
+            return attempt.cost_usd
+        # An answer that was not accepted is paid like any other.
+        return self._costs.get(attempt.model, self._default_usd) if attempt.failure in (None, "rejected") else 0.0
+
+
+def account(plan: Plan, gate: RateLimitedGate, reservation: Reservation, learn: Callable[[Completion], None]) -> Plan:
     """Run a plan and count its tokens and its cost, however it ends.
 
     Args:
         plan: Plan of the call.
         gate: The gate that the plan uses.
-        spend_tracker: Settles the reserved cost of the call. None: no spending cap.
-        expected_usd: The reserved cost.
+        reservation: The reserved cost of the call.
         learn: Called with the completion of a successful call.
 
     Raises:
         ServingError: As the plan raises it. A `BudgetExceededError` replaces a `NoModelAvailableError` if limits per minute
             contributed to it.
     """
-    # If the caller leaves before the end, the cost is unknown. It counts as expected.
-    spent_usd = expected_usd
+    # If the caller leaves before the end, the cost is unknown.
+    attempts: Sequence[AttemptRecord] | None = None
     try:
         completion = yield from plan
-        spent_usd = _sum_cost(completion.attempts, expected_usd)
+        attempts = completion.attempts
         gate.correct(completion.model, sum(filter(None, (completion.usage.input_tokens, completion.usage.output_tokens))))
         learn(completion)
         return completion
     except ServingError as error:
-        spent_usd = _sum_cost(error.attempts, expected_usd)
+        attempts = error.attempts
         if gate.refused:
             # The plan only sees endpoints that are not available. The gate knows that the user's own limits are the reason.
             reached = f"the limits per minute of {', '.join(sorted(gate.refused))} are reached; wait or raise them"
@@ -102,12 +134,4 @@ def account(
             error.args = (f"{error}; {reached}",)
         raise
     finally:
-        if spend_tracker is not None:
-            spend_tracker.settle(expected_usd, spent_usd)
-
-
-def _sum_cost(attempts: Sequence[AttemptRecord], expected_usd: float) -> float:
-    """Return the USD that attempts cost. With an unknown cost, an answer counts as expected and a failure as free."""
-    # An answer that the caller rejected is paid like any other.
-    unknown_usd = [expected_usd if attempt.failure in (None, "rejected") else 0.0 for attempt in attempts]
-    return sum(usd if a.cost_usd is None else a.cost_usd for a, usd in zip(attempts, unknown_usd, strict=True))
+        reservation.settle(attempts)

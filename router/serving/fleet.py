@@ -7,15 +7,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from router.calls import Call, CallTarget, Completion, Reply, name_target
+from router.cascade import Cascade
 from router.decision import RoutingDecision
 from router.errors import BudgetExceededError, InputError
 from router.execution.limits import RateLimiter, SpendTracker
 from router.execution.retry_budget import RetryBudget
 from router.health.live import LiveState
-from router.serving.accounting import RateLimitedGate, account
+from router.serving.accounting import RateLimitedGate, Reservation, account
 from router.serving.lazy import LazyMapping
 from router.serving.places import find_places
 from router.serving.serving import (
@@ -30,6 +32,8 @@ from router.serving.serving import (
 from router.types import CALL_PRICES, ModelProfile, WireProtocol
 
 if TYPE_CHECKING:
+    from router.execution.cascade import CascadePlan
+    from router.execution.deadline import Deadline
     from router.execution.steps import Plan
     from router.state.limits import SharedRateLimiter, SharedSpendTracker
 
@@ -89,6 +93,8 @@ class Fleet:
             raise InputError("an endpoint has the name that a shared one has for a model; rename one of them")
         for chain in serving.fallbacks.values():
             self._check_served(chain)
+        if serving.cascade is not None:
+            self._check_verifier(serving.cascade)
         self._clock, self._rng = clock, rng or random.Random()  # noqa: S311 - no secret depends on it
         self.live = LiveState(weights, policy=serving.health, clock=clock, rng=self._rng)
         self._budget = RetryBudget(serving.calls)
@@ -222,6 +228,7 @@ class Fleet:
             BudgetExceededError: In the first step, if the spending cap leaves no model.
         """
         # Imported here, so that importing the router stays fast.
+        from router.execution.deadline import Deadline
         from router.execution.plan import plan_call
 
         order = self._order(decision, fallbacks, allowed)
@@ -248,8 +255,14 @@ class Fleet:
             )
             policy, rng, clock = self.serving.calls, self._rng, self._clock
             policy = policy if timeout_s is None else replace(policy, deadline_s=timeout_s)
-            plan = plan_call(call, live=gate, budget=self._budget, policy=policy, clock=clock, rng=rng, began_at=began_at)
-            return (yield from account(plan, gate, self.spend_tracker, costs.get(models[0], 0.0), learn))
+            reservation = Reservation(self.spend_tracker, costs, models[0])
+            start = partial(
+                plan_call, live=gate, budget=self._budget, policy=policy, clock=clock, rng=rng, began_at=began_at
+            )
+            deadline = Deadline(policy.deadline_s, began_at, clock)
+            cascade = self._make_cascade(call, models, start=start, reserve=reservation.add, deadline=deadline)
+            plan = start(call) if cascade is None else cascade.run()
+            return (yield from account(plan, gate, reservation, learn))
 
         if self.state is None:
             return steps()
@@ -258,11 +271,31 @@ class Fleet:
         # Other processes are asked now, in the thread that decides, and not in the event loop that makes the call.
         return begin(steps())
 
+    def _make_cascade(
+        self,
+        call: Call,
+        models: Sequence[str],
+        *,
+        start: Callable[..., Plan],
+        reserve: Callable[[str], bool],
+        deadline: Deadline,
+    ) -> CascadePlan | None:
+        """Return the cascade of a call. None if its decision has none, or the budget leaves no two models of it."""
+        options, decided = self.serving.cascade, call.decision.cascade
+        asked = [] if decided is None else [name for name in decided.models if name in models]
+        if options is None or len(asked) < 2:  # noqa: PLR2004 - a cascade has two models
+            return None
+        from router.execution.cascade import CascadePlan
+
+        targets = [] if options.model is None else self._find_targets(options.model)
+        checkers = [target for target in targets if "chat" in target.protocols]
+        return CascadePlan(call, asked, options, checkers=checkers, start=start, reserve=reserve, deadline=deadline)
+
     def _order(
         self, decision: RoutingDecision, fallbacks: Sequence[str] | None, allowed: Collection[str] | None
     ) -> list[str]:
         """Return the models to ask, in order."""
-        chain = fallbacks
+        chain, first = fallbacks, [decision.model] if decision.cascade is None else list(decision.cascade.models)
         if chain is None:
             chain = self.serving.fallbacks.get(decision.model)
             if chain is None:
@@ -272,7 +305,16 @@ class Fleet:
         check_fallbacks("fallbacks", chain)
         self._check_served(chain)
         # A chain may repeat the first model.
-        return list(dict.fromkeys([decision.model, *chain]))
+        return list(dict.fromkeys([*first, *chain]))
+
+    def _check_verifier(self, cascade: Cascade) -> None:
+        """Raise an `InputError` if the model of a verifier cannot be called."""
+        targets = {} if cascade.model is None else self._targets.get(cascade.model, {})
+        if cascade.model is not None and not any("chat" in target.protocols for target in targets.values()):
+            raise InputError(
+                f"the verifier of a cascade needs a model with an endpoint for chat completions, got {cascade.model!r}; "
+                f"known: {list(self._endpoints)}"
+            )
 
     def _check_served(self, chain: Sequence[str]) -> None:
         unknown = [name for name in chain if name not in self._endpoints]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from router.calls import AsyncExecutor, Executor
+from router.cascade import Cascade
 from router.errors import InputError
 from router.execution.limits import RateLimit, SpendCap
 from router.execution.policy import CallPolicy
@@ -33,6 +34,7 @@ class Serving:
         spend: Most USD that may be spent in a period. None: no limit.
         state: Where several processes keep what they know together: load, failures, limits, sessions and feedback. None:
             each process for itself.
+        cascade: How the strategy `cascade` checks answers. None: it asks one model.
 
     >>> from router import Router
     >>> router = Router.load(serving=Serving(executor=lambda request: f"{request.model} says hello"))
@@ -48,9 +50,10 @@ class Serving:
     limits: Mapping[str, RateLimit] = field(default_factory=dict)
     spend: SpendCap | None = None
     state: RedisState | None = None
+    cascade: Cascade | None = None
 
     def __post_init__(self) -> None:
-        kinds = {"calls": CallPolicy, "health": HealthPolicy, "spend": SpendCap, "state": RedisState}
+        kinds = {"calls": CallPolicy, "health": HealthPolicy, "spend": SpendCap, "state": RedisState, "cascade": Cascade}
         for name, kind in kinds.items():
             value = getattr(self, name)
             if value is not None or name in ("calls", "health"):

@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 from router.errors import InputError
 from router.strategies.bands import Banded
+from router.strategies.cascade import cascade
 from router.strategies.consistent_hash import consistent_hash
 from router.strategies.contextual import contextual
 from router.strategies.dynamic import Dynamic
@@ -27,6 +28,7 @@ _makers: dict[str, Callable[[], Strategy]] = {
     "least-busy": LeastBusy,
     "consistent-hash": lambda: consistent_hash,
     "sticky": Sticky,
+    "cascade": lambda: cascade,
 }
 # A live view of the registered makers. Makers instead of strategies, because some have state and each router gets its own.
 STRATEGIES: Mapping[str, Callable[[], Strategy]] = MappingProxyType(_makers)
@@ -60,17 +62,19 @@ def make_strategy(spec: str) -> Strategy:
 
     In `contextual>dynamic`, `dynamic` ranks the band of about equal models that `contextual` finds best (`Banded`). The
     right side of a `>` may be a composition itself. `sticky>` keeps a session at the choice of the right side (`Sticky`).
-    `sticky` alone means `sticky>contextual`.
+    `sticky` alone means `sticky>contextual`. A cascade asks several models in a session, so `sticky` cannot precede it.
 
     Args:
         spec: A registered name, or several joined by `>`.
 
     Raises:
-        InputError: If a name is unknown. The message lists the known ones.
+        InputError: If a name is unknown, which lists the known ones, or `cascade` follows `sticky`.
     """
     names = [name.strip() for name in spec.split(">")] if isinstance(spec, str) else []
     if not names or not all(name in _makers for name in names):
         raise InputError(f"strategy must be a function, one of {list(_makers)} or several joined by '>', got {spec!r}")
+    if "sticky" in names and "cascade" in names[names.index("sticky") :]:
+        raise InputError(f"sticky keeps a session on one model, so no cascade can follow it, got {spec!r}; use one of them")
     strategy = _makers[names.pop()]()
     # From the right, because each `>` wraps everything to the right of it.
     for name in reversed(names):
@@ -96,6 +100,7 @@ __all__ = [
     "SmoothWeighted",
     "Sticky",
     "WeightedRandom",
+    "cascade",
     "consistent_hash",
     "contextual",
     "find_sticky",

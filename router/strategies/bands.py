@@ -16,8 +16,8 @@ class Banded:
     """Rank the band around the first of `left` by `right`, then the other candidates in the order of `left`.
 
     The band holds the candidates whose utility differs by at most `width` from that of the first of `left`. With a
-    `quality_floor` or `max_loss` it holds the good enough candidates instead. `right` sees only the band. Thread-safe if
-    both strategies are.
+    `quality_floor` or `max_loss` it holds the good enough candidates instead. `right` sees only the band. If `left` finds a
+    cascade, its ranking stays. Thread-safe if both strategies are.
 
     Attributes:
         left: Finds the best candidate.
@@ -39,10 +39,16 @@ class Banded:
     def __call__(self, context: RoutingContext) -> Ranking:
         """Return the ranking of the band, then the others."""
         order = self.left(context)
+        if isinstance(order, Ranking) and order.cascade is not None:
+            return order
         band = self._find_band(context, order)
         inside = self.right(replace(context, candidates=band, scores={name: context.scores[name] for name in band}))
-        reasons = [reason for each in (order, inside) if isinstance(each, Ranking) for reason in each.reasons]
-        return Ranking([*inside, *(name for name in order if name not in band)], reasons=reasons)
+        explained = [each for each in (order, inside) if isinstance(each, Ranking)]
+        return Ranking(
+            [*inside, *(name for name in order if name not in band)],
+            reasons=[reason for each in explained for reason in each.reasons],
+            cascade=inside.cascade if isinstance(inside, Ranking) else None,
+        )
 
     def _find_band(self, context: RoutingContext, order: Sequence[str]) -> tuple[str, ...]:
         """Return the band in the order of the model folder. It is never empty."""

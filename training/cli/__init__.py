@@ -17,6 +17,7 @@ from training.cli.export import export_command
 from training.cli.label import label_command
 from training.cli.prices import prices_command
 from training.cli.train import train_command
+from training.cli.verifier import verifier_command
 
 _COMMANDS = (
     train_command,
@@ -30,6 +31,7 @@ _COMMANDS = (
     distil_command,
     published_command,
     prices_command,
+    verifier_command,
 )
 
 

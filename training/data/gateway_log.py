@@ -65,6 +65,9 @@ def read_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 def read_results(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield the answers that got feedback, as rows of a benchmark with the columns `COLUMNS`.
 
+    Answers of a cascade are left out. The later models of a cascade only answer prompts that were hard for the first one, so
+    their scores would say that they are worse than they are.
+
     Args:
         path: The log.
 
@@ -73,7 +76,7 @@ def read_results(path: Path) -> Iterator[tuple[int, list[str]]]:
     """
     found = False
     for number, record in read_records(path):
-        if record.get("score") is None:
+        if record.get("score") is None or record.get("cascade"):
             continue
         found = True
         values = [
@@ -85,7 +88,9 @@ def read_results(path: Path) -> Iterator[tuple[int, list[str]]]:
         ]
         yield number, ["" if value is None else str(value) for value in values]
     if not found:
-        raise DatasetError(f"{path} must have an answer with feedback, found none; send scores to /v1/feedback")
+        raise DatasetError(
+            f"{path} must have an answer with feedback outside a cascade, found none; send scores to /v1/feedback"
+        )
 
 
 def read_prompt(path: Path, number: int, record: dict[str, Any]) -> str:

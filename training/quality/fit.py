@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from router.classify.heads import PromptHeads
 from router.model_folder.manifest import HeadsRecord
 from router.score.risk import RiskCurve
@@ -13,6 +15,7 @@ from router.types import ModelProfile
 from training.quality.dial import find_knee, measure_risk
 from training.quality.expectations import expect_with_heads, make_table_builder
 from training.quality.outcomes import pivot
+from training.quality.overlap import measure_overlap
 from training.quality.profiles import learn_profiles
 from training.quality.prompt_heads import MIN_PROMPTS, PromptHeadFits, fit_prompt_heads
 from training.quality.prompt_table import FeatureClassifier, Featurize, PromptTable, make_prompt_table
@@ -29,6 +32,7 @@ class FittedScoring:
         record: Gain of the heads by task. None without heads.
         usd_per_point: Price of a point of quality in the preset `balanced`. None if better models do not cost more.
         risk: Loss of switching to cheaper models. None if all models answered too few prompts.
+        overlap: Share of prompts that are hard or easy for all models alike. None if it cannot be measured.
     """
 
     profiles: Sequence[ModelProfile]
@@ -36,6 +40,7 @@ class FittedScoring:
     record: HeadsRecord | None
     usd_per_point: float | None
     risk: RiskCurve | None
+    overlap: float | None = None
 
 
 def fit_scoring(
@@ -79,6 +84,7 @@ def fit_scoring(
         record=None if head_fits.heads is None else _make_record(head_fits.heads, head_fits),
         usd_per_point=find_knee(expected),
         risk=measure_risk(head_fits.held_out, outcomes),
+        overlap=measure_overlap(outcomes.score, np.unique(outcomes.tasks, return_inverse=True)[1]),
     )
 
 

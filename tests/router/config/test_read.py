@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from router import Router
+from router import Agreement, Cascade, Judge, Rates, Router, TokenProbability
 from router.config.make import Unconnected, choose_profiles, connect_openai, make_router
 from router.config.read import read_config
 from router.errors import ConfigError
@@ -250,3 +250,42 @@ def test_an_incomplete_variant_is_refused(tmp_path: Path, model_folder: Path, li
     profiles = [profile for profile in load_model_folder(model_folder).profiles if "@" not in profile.name]
     with pytest.raises(ConfigError, match=rule):
         choose_profiles(read_config(write(tmp_path, text)), profiles)
+
+
+CASCADE = """strategy = "cascade"
+[cascade]
+"""
+
+
+def test_cascades(tmp_path: Path) -> None:
+    judge = (
+        CASCADE + 'verifier = "judge"\nmodel = "a"\nthreshold = 8\ntrue_accept = 0.9\nfalse_accept = 0.2\nmax_models = 3\n'
+    )
+    made = read_config(write(tmp_path, judge)).serving.cascade
+    rates = Rates(true_accept=0.9, false_accept=0.2)
+    assert made == Cascade(verifier=Judge(model="a", threshold=8), rates=rates, max_models=3)
+    agreement = CASCADE + 'verifier = "agreement"\nmodel = "a"\naccuracy = 0.8\noverlap = 0.4\n'
+    made = read_config(write(tmp_path, agreement)).serving.cascade
+    assert made == Cascade(verifier=Agreement(model="a"), rates=Rates.of_accuracy(0.8), overlap=0.4)
+    logprobs = CASCADE + 'verifier = "logprobs"\nthreshold = -0.5\nover = "min"\naccuracy = 0.8\n'
+    made = read_config(write(tmp_path, logprobs)).serving.cascade
+    assert made == Cascade(verifier=TokenProbability(threshold=-0.5, over="min"), rates=Rates.of_accuracy(0.8))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            '[cascade]\nverifier = "judge"\nmodel = "a"\naccuracy = 1.0',
+            "cascade needs strategy = \"cascade\", got 'contextual'",
+        ),
+        (CASCADE + 'verifier = "judge"\naccuracy = 1.0', "cascade: judge needs a model; add model"),
+        (CASCADE + 'verifier = "logprobs"\naccuracy = 1.0', "cascade: logprobs need a threshold"),
+        (CASCADE + 'verifier = "judge"\nmodel = "a"', "cascade: set accuracy, or true_accept and false_accept"),
+        (CASCADE + 'verifier = "judge"\nmodel = "a"\naccuracy = 2.0', "accuracy must be a number between 0 and 1, got 2.0"),
+        (CASCADE + 'verifier = "oracle"\naccuracy = 1.0', "cascade.verifier"),
+    ],
+)
+def test_mistakes_in_a_cascade(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read_config(write(tmp_path, text))

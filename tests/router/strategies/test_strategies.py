@@ -23,7 +23,13 @@ def make_last_first() -> Strategy:
 
 register_strategy("last-first", make_last_first)
 
-COMPOSED = ["contextual>dynamic", "model-aware>contextual>weighted", "sticky>contextual>consistent-hash", "dynamic>sticky"]
+COMPOSED = [
+    "contextual>dynamic",
+    "cascade>dynamic",
+    "model-aware>contextual>weighted",
+    "sticky>contextual>consistent-hash",
+    "dynamic>sticky",
+]
 every_strategy = pytest.mark.parametrize("spec", [*STRATEGIES, *COMPOSED])
 
 FLEET = [score("best", 1.0, 9.0), score("good", 0.75, 2.0), score("fair", 0.5, 1.0), score("poor", 0.25, 0.1)]

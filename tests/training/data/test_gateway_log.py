@@ -60,6 +60,12 @@ def test_feedback_is_read_as_results_of_a_benchmark(tmp_path: Path, name: str) -
     )
 
 
+def test_answers_of_a_cascade_are_no_results(tmp_path: Path) -> None:
+    # The stronger model of a cascade only answers what was hard for the first one.
+    records = [RECORDS[0] | {"cascade": None}, RECORDS[1] | {"cascade": ["a", "b"]}, RECORDS[2]]
+    assert read_benchmark(write(tmp_path / "log.jsonl", records)).results.models == ("a",)
+
+
 @pytest.mark.parametrize("name", ["log.jsonl", "log.sqlite"])
 def test_a_log_without_prompts_says_so(tmp_path: Path, name: str) -> None:
     bare = [{key: value for key, value in record.items() if key != "messages"} for record in RECORDS]

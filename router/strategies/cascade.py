@@ -86,7 +86,7 @@ def _find_best(options: Cascade, context: RoutingContext) -> CascadeScore | None
 def _tabulate(scores: list[ModelScore]) -> Expected:
     """Return the terms of some models as arrays. A cost or latency is only unknown if it is so for all, and counts as 0."""
     return Expected(
-        quality=np.array([score.quality for score in scores]),
+        quality=np.array([max(score.bound, 0.0) for score in scores]),
         cost_usd=np.array([score.cost_usd or 0.0 for score in scores]),
         latency_s=np.array([score.latency_s or 0.0 for score in scores]),
     )

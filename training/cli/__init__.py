@@ -15,6 +15,7 @@ from training.cli.encoders import distil_command, encoder_command
 from training.cli.evaluate import evaluate_command
 from training.cli.export import export_command
 from training.cli.label import label_command
+from training.cli.measure import measure_command
 from training.cli.prices import prices_command
 from training.cli.train import train_command
 from training.cli.verifier import verifier_command
@@ -25,6 +26,7 @@ _COMMANDS = (
     diff_command,
     drift_command,
     label_command,
+    measure_command,
     export_command,
     check_data_command,
     encoder_command,

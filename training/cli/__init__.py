@@ -16,6 +16,7 @@ from training.cli.evaluate import evaluate_command
 from training.cli.export import export_command
 from training.cli.label import label_command
 from training.cli.measure import measure_command
+from training.cli.plan import plan_command
 from training.cli.prices import prices_command
 from training.cli.train import train_command
 from training.cli.verifier import verifier_command
@@ -33,6 +34,7 @@ _COMMANDS = (
     distil_command,
     published_command,
     prices_command,
+    plan_command,
     verifier_command,
 )
 

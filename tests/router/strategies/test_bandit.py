@@ -51,7 +51,9 @@ def test_a_model_is_tried_as_often_as_it_is_likely_to_be_the_best() -> None:
 
 
 def test_cost_counts_as_in_the_contextual_strategy() -> None:
-    asked = context(uncertain("dear", 0.8, 0.0, price=0.2), uncertain("cheap", 0.7, 0.0), preference=Preference(usd_per_point=1))
+    asked = context(
+        uncertain("dear", 0.8, 0.0, price=0.2), uncertain("cheap", 0.7, 0.0), preference=Preference(usd_per_point=1)
+    )
     assert firsts(Bandit(0.0), asked, 1) == firsts(contextual, asked, 1) == ["cheap"]
 
 

@@ -7,7 +7,7 @@
 Requests are rows of the table, drawn with replacement. No model is called and no prompt is read. The strategies, the
 learner, the sequences and the watch are those of the packages.
 
-- `bandit`: 12,000 requests. Halfway, the model that the fixed choice prefers silently loses 20 points. Regret is the utility
+- `bandit`: 8,000 requests. Halfway, the model that the fixed choice prefers silently loses 20 points. Regret is the utility
   of the best model for the task at that time, minus that of the chosen one, in points.
 - `ab`: how often an A/A test raises a false alarm if somebody looks after every request, and how many requests a
   difference takes.
@@ -38,7 +38,7 @@ from training.monitor.sequence import FEWEST, SCORE_VARIANCE, Moments, half_widt
 from training.monitor.worse import find_alarms
 
 Array = NDArray[np.float64]
-REQUESTS, DROP, PRIOR_PROMPTS, REFRESH = 12_000, 0.20, 20, 25
+REQUESTS, DROP, PRIOR_PROMPTS, REFRESH = 8_000, 0.20, 20, 100
 USD_PER_POINT = 0.001
 FLOOR, CONFIDENCE = 0.9, 0.9
 

@@ -6,7 +6,8 @@ import asyncio
 import logging
 import random
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,17 +30,19 @@ _log = logging.getLogger("contextual_llm_router")
 _CLOSING_S = 5.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Place:
-    """The right to make one call of a shadow.
+    """The right to make one call of a shadow, within the budget.
 
     Attributes:
         decision: The decision, with the second model alone.
-        reserved_usd: Expected cost that is reserved.
+        expected_usd: Expected cost.
+        is_reserved: Whether it is reserved in the budget.
     """
 
     decision: RoutingDecision
-    reserved_usd: float
+    expected_usd: float
+    is_reserved: bool = False
 
 
 class Shadows:
@@ -75,7 +78,7 @@ class Shadows:
         return Shadows, (self.shadow, self._profiles, self._fleet)
 
     def admit(self, decision: RoutingDecision, answered_by: str) -> Place | None:
-        """Return the right to make one call. None if the model may not answer the request, or a limit is reached.
+        """Return the right to make one call. None if the model may not answer the request, or enough calls are under way.
 
         Args:
             decision: The decision for the request.
@@ -86,13 +89,23 @@ class Shadows:
         score = decision.scores.get(model)
         if score is None or model == answered_by or self._rng.random() >= self.shadow.share:
             return None
-        expected_usd = score.cost_usd or 0.0
         with self._lock:
-            if self._at_once >= self.shadow.most_at_once or not self._spend.reserve(expected_usd):
+            if self._at_once >= self.shadow.most_at_once:
                 return None
             self._at_once += 1
         alone = replace(decision, ranking=(model,), scores={model: score}, strategy="shadow", assignment=None, cascade=None)
-        return Place(alone, expected_usd)
+        return Place(alone, score.cost_usd or 0.0)
+
+    def plan(self, place: Place, planned: Planned, other: Mapping[str, object]) -> Plan | None:
+        """Return the plan of the call. None if the budget is spent. It may ask other processes, so an event loop must not.
+
+        Args:
+            place: The right to make it.
+            planned: The request.
+            other: Parameters that replace those of the request.
+        """
+        place.is_reserved = self._spend.reserve(place.expected_usd)
+        return planned.plan_alone(place.decision, other) if place.is_reserved else None
 
     def release(self, place: Place, completion: Completion | None) -> None:
         """Give a right back, and count the cost of the call.
@@ -101,10 +114,11 @@ class Shadows:
             place: The right.
             completion: The answer. None if the call failed, which counts as free.
         """
-        cost_usd = 0.0 if completion is None else completion.cost_usd
         with self._lock:
             self._at_once -= 1
-            self._spend.settle(place.reserved_usd, place.reserved_usd if cost_usd is None else cost_usd)
+        if place.is_reserved:
+            cost_usd = 0.0 if completion is None else completion.cost_usd
+            self._spend.settle(place.expected_usd, place.expected_usd if cost_usd is None else cost_usd)
 
     def follow(self, planned: Planned, executor: Any) -> Plan:
         """Return the plan of a call, which also begins the call of the shadow when its answer is complete.
@@ -122,8 +136,9 @@ class Shadows:
 
     def close(self) -> None:
         """Wait a few seconds for the calls under way in threads."""
+        ends_at = time.monotonic() + _CLOSING_S
         for thread in [work for work in tuple(self._work) if isinstance(work, threading.Thread)]:
-            thread.join(_CLOSING_S)
+            thread.join(max(0.0, ends_at - time.monotonic()))
 
     async def aclose(self) -> None:
         """Wait a few seconds for the calls under way on the running event loop."""
@@ -144,12 +159,17 @@ class Shadows:
             return
         thread = threading.Thread(target=self._call, args=(place, planned, served, executor), daemon=True)
         self._work.add(thread)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads
+            self._work.discard(thread)
+            self.release(place, None)
 
     def _call(self, place: Place, planned: Planned, served: Completion, executor: Any) -> None:
-        completion, problem = None, "cancelled"
+        completion, problem = None, ""
         try:
-            completion = sync_driver.complete(planned.plan_alone(place.decision, {}), executor)
+            plan = self.plan(place, planned, {})
+            completion = None if plan is None else sync_driver.complete(plan, executor)
         except Exception as error:  # noqa: BLE001 - an executor is not ours, and nobody waits for its answer
             problem = type(error).__name__
         finally:
@@ -158,10 +178,10 @@ class Shadows:
         self._report(served, completion, problem)
 
     async def _await_answer(self, place: Place, planned: Planned, served: Completion, executor: Any) -> None:
-        completion, problem = None, "cancelled"
+        completion, problem = None, ""
         try:
-            plan = await asyncio.to_thread(planned.plan_alone, place.decision, {})
-            completion = await async_driver.acomplete(plan, executor)
+            plan = await asyncio.to_thread(self.plan, place, planned, {})
+            completion = None if plan is None else await async_driver.acomplete(plan, executor)
         except Exception as error:  # noqa: BLE001 - an executor is not ours, and nobody waits for its answer
             problem = type(error).__name__
         finally:
@@ -169,11 +189,11 @@ class Shadows:
         self._report(served, completion, problem)
 
     def _report(self, served: Completion, completion: Completion | None, problem: str) -> None:
-        if self.shadow.tell is None:
+        # Without both, the budget was spent, so that no call was made.
+        if self.shadow.tell is None or (completion is None and not problem):
             return
-        pair = ShadowAnswer(served=served, shadow=completion, problem="" if completion is not None else problem)
         try:
-            self.shadow.tell(pair)
+            self.shadow.tell(ShadowAnswer(served=served, shadow=completion, problem=problem))
         except Exception as error:  # noqa: BLE001 - a faulty listener must not end the thread with a traceback of its data
             _log.warning("the listener of the shadow failed: %s", type(error).__name__)
 

@@ -78,15 +78,17 @@ class ShadowCalls:
         )
         began_at, completion, status, code = self._clock(), None, 499, "cancelled"
         try:
-            plan = await asyncio.to_thread(planned.plan_alone, place.decision, {"exchange": exchange})
-            completion = await acomplete(plan, self._upstream)
+            plan = await asyncio.to_thread(self._shadows.plan, place, planned, {"exchange": exchange})
+            completion = None if plan is None else await acomplete(plan, self._upstream)
             status, code = 200, ""
         except Exception as error:  # noqa: BLE001 - nobody waits for the answer, and the log says that there is none
             refusal = describe_error(hide_fault(error), now=self._clock())
             status, code = refusal.status, refusal.code
         finally:
             self._shadows.release(place, completion)
-            self._record(visit, exchange, place, completion, began_at=began_at, status=status, code=code)
+            # If the budget is spent, no call was made.
+            if place.is_reserved:
+                self._record(visit, exchange, place, completion, began_at=began_at, status=status, code=code)
 
     def _record(
         self,

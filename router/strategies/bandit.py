@@ -24,6 +24,7 @@ class Bandit:
     model is safe, the one with the best lower bound is chosen. So a model about which little is known is not tried. A shadow
     can grade it first.
 
+    A `risk_aversion` changes nothing, because the draw takes the place of the bound that models are compared by otherwise.
     With `max_loss` nothing is drawn, because that bound was measured without a draw. Feedback sharpens the posteriors if the
     router learns, and old feedback fades (`router.score.feedback`). Thread-safe.
 
@@ -67,7 +68,7 @@ class Bandit:
         # Unlike gauss(), normalvariate() keeps nothing between calls that threads could share.
         draws = [self._rng.normalvariate(score.quality, score.stderr) for score in scores]
         quality = np.clip(np.array(draws), 0.0, 1.0)
-        price = np.array([score.quality - score.utility for score in scores])
+        price = np.array([score.bound - score.utility for score in scores])
         cost = np.array([np.nan if score.cost_usd is None else score.cost_usd for score in scores])
         order = rank_models(quality, cost, quality - price, context.preference)
         return [context.candidates[column] for column in order.tolist()]

@@ -37,6 +37,10 @@ from .execution.limits import SpendCap as SpendCap
 from .execution.openai import OpenAIExecutor as OpenAIExecutor
 from .execution.policy import CallPolicy as CallPolicy
 from .execution.sync_driver import CompletionStream as CompletionStream
+from .experiment.kinds import AbTest as AbTest
+from .experiment.kinds import Bandit as Bandit
+from .experiment.kinds import Shadow as Shadow
+from .experiment.kinds import ShadowAnswer as ShadowAnswer
 from .health.policy import HealthPolicy as HealthPolicy
 from .options import RouteOptions as RouteOptions
 from .score.batch import Batch as Batch

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from router.classify.messages import read_messages
 from router.classify.text import Prompt, parse_prompt
-from router.errors import InputError
+from router.decide import name_key
+from router.errors import InputError, NoCandidateError
 from router.score.profile_arrays import DEFAULT_OUTPUT_TOKENS
 
 if TYPE_CHECKING:
     from router.call_options import CallOptions
     from router.calls import Completion
+    from router.classify.text import ParsedPrompt
     from router.decide import Decider
     from router.decision import RoutingDecision
     from router.execution.steps import Plan
+    from router.experiment.split import Split
     from router.options import RouteOptions
     from router.score.feedback import Learner
     from router.serving.fleet import Fleet
@@ -27,10 +31,18 @@ _BESIDES_MESSAGES = ("tools", "functions", "response_format")
 
 
 class Planned(NamedTuple):
-    """A decision, and the plan of a call to its models."""
+    """A decision, and the plan of a call to its models.
+
+    Attributes:
+        decision: The decision.
+        plan: The plan of the call.
+        plan_alone: Returns the plan of another call with the same messages. It takes the decision with the models to ask,
+            and parameters that replace those of the request. The answer comes whole.
+    """
 
     decision: RoutingDecision
     plan: Plan
+    plan_alone: Callable[[RoutingDecision, Mapping[str, object]], Plan]
 
 
 class Caller:
@@ -40,10 +52,11 @@ class Caller:
         decider: Decides which model is called.
         fleet: Plans the calls to the models of a decision.
         learner: Is told the length of each answer. None: nothing is learned.
+        split: Assigns requests to the arms of an A/B test. None: there is none.
     """
 
-    def __init__(self, decider: Decider, fleet: Fleet, learner: Learner | None) -> None:
-        self._decider, self._fleet, self._learner = decider, fleet, learner
+    def __init__(self, decider: Decider, fleet: Fleet, learner: Learner | None, split: Split | None = None) -> None:
+        self._decider, self._fleet, self._learner, self._split = decider, fleet, learner, split
 
     def plan(self, messages: Prompt, options: CallOptions, *, began_at: float) -> Planned:
         """Decide, and return the decision and the plan of the call.
@@ -60,31 +73,44 @@ class Caller:
         sent, request = read_messages(messages), options.request
         prompt = parse_prompt(sent, tools={name: request[name] for name in _BESIDES_MESSAGES if request.get(name)} or None)
         needs = frozenset(options.route.needs) | self._find_needs(request) | prompt.needs
-        (decision,) = self._decider.decide(
-            [prompt],
+        route, decision = self._decide(
+            prompt,
             replace(options.route, needs=needs),
             protocol=options.protocol,
             endpoints=options.endpoints,
             owner=options.owner,
             request=request,
         )
-        plan = self._fleet.plan(
-            decision,
-            sent,
-            options=request,
-            stream=options.stream,
+        plan = partial(
+            self._fleet.plan,
+            messages=sent,
             needs=needs,
             tokens=prompt.tokens + _count_answer_tokens(request),
-            fallbacks=options.fallbacks,
-            allowed=options.route.allowed,
-            accept=options.accept,
-            timeout_s=options.timeout_s,
             learn=self._learn,
-            began_at=began_at,
             protocol=options.protocol,
             endpoints=options.endpoints,
         )
-        return Planned(decision, plan)
+
+        def plan_alone(alone: RoutingDecision, other: Mapping[str, object]) -> Plan:
+            # A whole answer has no options of a stream.
+            kept = {name: value for name, value in request.items() if name != "stream_options"}
+            began_at = self._fleet.now()
+            return plan(alone, options=kept | dict(other), stream=False, fallbacks=(), began_at=began_at)
+
+        return Planned(
+            decision,
+            plan(
+                decision,
+                options=request,
+                stream=options.stream,
+                fallbacks=options.fallbacks,
+                allowed=route.allowed,
+                accept=options.accept,
+                timeout_s=options.timeout_s,
+                began_at=began_at,
+            ),
+            plan_alone,
+        )
 
     def decide(self, prompt: Prompt, options: RouteOptions, *, tools: object = None, owner: str = "") -> RoutingDecision:
         """Decide, and plan no call.
@@ -102,8 +128,30 @@ class Caller:
         sent = name_tools(tools)
         needs = frozenset(options.needs) | self._find_needs(sent or {})
         options = replace(options, needs=needs) if needs else options
-        (decision,) = self._decider.decide([parse_prompt(prompt, tools=sent)], options, owner=owner)
+        _, decision = self._decide(parse_prompt(prompt, tools=sent), options, owner=owner)
         return decision
+
+    def _decide(
+        self, prompt: ParsedPrompt, options: RouteOptions, *, owner: str, **call: Any
+    ) -> tuple[RouteOptions, RoutingDecision]:
+        """Return the options of the request in its arm, if there is an A/B test, and the decision."""
+        decide = partial(self._decider.decide, [prompt], owner=owner, **call)
+        entry = None
+        if self._split is not None:
+            key, conversation = (name_key(owner, name) for name in (options.key, prompt.session.id))
+            entry = self._split.enter(options, key=key, conversation=conversation)
+        if entry is None:
+            (decision,) = decide(options=options)
+            return options, decision
+        arm = entry.assignment
+        reason = f"experiment {arm.experiment}: arm {arm.arm}, split by {arm.by}"
+        try:
+            (decision,) = decide(options=entry.options)
+        except NoCandidateError:
+            # The request stays in its arm, because leaving it out of one arm only would bias the comparison.
+            (decision,) = decide(options=options)
+            entry, reason = entry._replace(options=options), f"{reason}, which has no model for this request"
+        return entry.options, replace(decision, assignment=arm, reasons=(*decision.reasons, reason))
 
     def _find_needs(self, request: Mapping[str, object]) -> frozenset[str]:
         """Return the capabilities that a request uses, as far as any profile claims to have them."""

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
 from router.call_options import CallKeywords, CallOptions
-from router.caller import Caller, check_executor, name_tools
+from router.caller import Caller, Planned, check_executor, name_tools
 from router.classify.keywords import KeywordRules
 from router.classify.text import Prompt, parse_prompt
 from router.decide import Decider, check_profiles, make_predictor
 from router.errors import InputError
+from router.experiment.kinds import AbTest, Bandit, Experiment, Shadow
+from router.experiment.split import Split
 from router.html import make_model_table
 from router.model_folder.load import ModelFolder, find_model_folder, load_model_folder
 from router.options import RouteKeywords, RouteOptions, takes_options
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
     from router.classify.classifier import TaskClassifier
     from router.decision import RoutingDecision
     from router.execution.async_driver import AsyncCompletionStream
+    from router.execution.steps import Plan
     from router.execution.sync_driver import CompletionStream
+    from router.experiment.shadow import Shadows
 
 
 class RouterKeywords(RouteKeywords, total=False):
@@ -38,6 +42,7 @@ class RouterKeywords(RouteKeywords, total=False):
     serving: Serving | None
     learn: bool
     cache_size: int
+    experiment: Experiment | None
 
 
 class Router:
@@ -52,6 +57,8 @@ class Router:
         serving: How models are called: executor, endpoints, limits, spending. None: the router only decides.
         learn: Whether `feedback` and the length of answers change the profiles in memory. The model folder stays as it is.
         cache_size: Number of recent prompts whose task is cached, about 5 kB each. Keys are hashes. No text is kept.
+        experiment: A `Shadow`, an `AbTest` or a `Bandit`. None: there is none. `route_many` and batches take no part in an
+            A/B test. A bandit replaces the strategy and learns from feedback.
         problems: Sentences that go into the reasons of every decision.
         clock: Seconds that never go back, for latencies, cooldowns and deadlines.
         **defaults: Defaults for the options of every decision. See `RouteOptions`.
@@ -63,10 +70,11 @@ class Router:
         learner: What feedback taught. None without `learn`.
         decider: Makes the decisions. `router.batch` asks it what it needs for many prompts at once.
         caller: Plans the calls. A server drives the plans itself.
+        shadows: Makes the calls of a `Shadow`. None without one.
 
     Raises:
         InputError: If an option is unknown or out of range, a default names an unknown model or task, two profiles have one
-            name, or no model can be called.
+            name, no model can be called, or an experiment names something unknown.
 
     >>> router = Router.load(prefer="quality")
     >>> router.route("prove that sqrt(2) is irrational").task
@@ -88,16 +96,18 @@ class Router:
         serving: Serving | None = None,
         learn: bool = False,
         cache_size: int = 1024,
+        experiment: Experiment | None = None,
         problems: Sequence[str] = (),
         clock: Callable[[], float] = time.monotonic,
         **defaults: Unpack[RouteKeywords],
     ) -> None:
         self.profiles = check_profiles(profiles)
         self.defaults = RouteOptions.of(defaults)
-        self.defaults.find_preference(parameters.presets, parameters.risk)
         self._parameters = parameters
         self.fleet = Fleet(self.profiles, serving or Serving(), clock=clock)
         self.learner = Learner(self.profiles) if learn else None
+        if isinstance(experiment, Bandit):
+            strategy, self.learner = experiment.replace(strategy), Learner(self.profiles, memory=experiment.memory)
         self.decider = Decider(
             self.profiles,
             make_predictor(self.profiles, classifier, rules, cache_size=cache_size),
@@ -107,7 +117,9 @@ class Router:
             problems=problems,
         )
         self.decider.check(self.defaults)
-        self.caller = Caller(self.decider, self.fleet, self.learner)
+        split = Split(experiment, self.defaults, check=self.decider.check) if isinstance(experiment, AbTest) else None
+        self.caller = Caller(self.decider, self.fleet, self.learner, split)
+        self.shadows = self._make_shadows(experiment) if isinstance(experiment, Shadow) else None
         if self.fleet.state is not None and self.learner is not None:
             learner, decider = self.learner, self.decider
             self.fleet.state.share_learning(learner, lambda: decider.update_profiles(learner.profiles()))
@@ -301,7 +313,7 @@ class Router:
 
         executor = check_executor(self.fleet.executor, "call", "complete() needs a synchronous one; await acomplete()")
         call = CallOptions.of(options, stream=stream, defaults=self.defaults)
-        plan = self.caller.plan(messages, call, began_at=self.fleet.now()).plan
+        plan = self._follow(self.caller.plan(messages, call, began_at=self.fleet.now()), executor)
         return sync_driver.stream(plan, executor) if stream else sync_driver.complete(plan, executor)
 
     @overload
@@ -330,7 +342,7 @@ class Router:
 
         executor = check_executor(self.fleet.executor, "acall", "acomplete() needs one that has acall()")
         call, began_at = CallOptions.of(options, stream=stream, defaults=self.defaults), self.fleet.now()
-        plan = (await asyncio.to_thread(self.caller.plan, messages, call, began_at=began_at)).plan
+        plan = self._follow(await asyncio.to_thread(self.caller.plan, messages, call, began_at=began_at), executor)
         return await (async_driver.astream(plan, executor) if stream else async_driver.acomplete(plan, executor))
 
     def feedback(self, answered: RoutingDecision | Completion, score: float, *, model: str | None = None) -> None:
@@ -360,13 +372,23 @@ class Router:
         self.decider.update_profiles(self.learner.profiles())
 
     def close(self) -> None:
-        """Close the connections of `complete`. Calls under way fail. `with Router…` does that at its end."""
+        """Close the connections of `complete`. Calls under way fail. `with Router…` does that at its end.
+
+        Calls of a shadow have five seconds to end.
+        """
+        if self.shadows is not None:
+            self.shadows.close()
         self.fleet.close()
         if close := getattr(self.fleet.executor, "close", None):
             close()
 
     async def aclose(self) -> None:
-        """Close the connections of `acomplete` on the running event loop. `async with Router…` does that at its end."""
+        """Close the connections of `acomplete` on the running event loop. `async with Router…` does that at its end.
+
+        Calls of a shadow have five seconds to end.
+        """
+        if self.shadows is not None:
+            await self.shadows.aclose()
         self.fleet.close()
         if close := getattr(self.fleet.executor, "aclose", None):
             await close()
@@ -392,3 +414,12 @@ class Router:
 
     def _merge(self, keywords: Mapping[str, Any]) -> RouteOptions:
         return RouteOptions.of(keywords).with_defaults(self.defaults)
+
+    def _make_shadows(self, shadow: Shadow) -> Shadows:
+        # Imported here, so that importing the router stays fast.
+        from router.experiment.shadow import Shadows
+
+        return Shadows(shadow, self.profiles, self.fleet)
+
+    def _follow(self, planned: Planned, executor: Any) -> Plan:
+        return planned.plan if self.shadows is None else self.shadows.follow(planned, executor)

@@ -126,7 +126,8 @@ class Decider:
         return ProfileTable(profiles, self._tasks, heads=self._parameters.heads)
 
     def check(self, options: RouteOptions) -> None:
-        """Raise an `InputError` if options name an unknown model, task or area, or leave no model to choose from."""
+        """Raise an `InputError` if options name something unknown, or leave no model to choose from."""
+        self.find_preference(options)
         models, _ = self._models
         excluded = self._fleet.unserved | _exclude_not_allowed(models, options.allowed)
         if len(excluded) == len(models):
@@ -237,9 +238,7 @@ class Decider:
             classification = replace(classification, prediction=self.narrow(classification.prediction, options))
             reasons.append(describe_focus(options.focus))
         scores, excluded = self._score(prompt, classification, options, preference, excluded)
-        key = options.key or prompt.session.id
-        # The length goes in too, so that no name of an owner can be made to look like that of another and a key.
-        key = f"{len(owner)}:{owner}{key}" if owner and key else key
+        key = name_key(owner, options.key or prompt.session.id)
         needs = frozenset(options.needs) | prompt.needs
         ranking = self._rank(prompt, classification, key, scores, preference, needs=needs, protocol=protocol)
         models, _ = self._models
@@ -390,6 +389,12 @@ def check_profiles(profiles: Sequence[ModelProfile]) -> tuple[ModelProfile, ...]
             f"each model needs a name of its own, got several profiles named {', '.join(repeated)}; rename them"
         )
     return checked
+
+
+def name_key(owner: str, key: str) -> str:
+    """Return a key that no other owner has. Empty if there is no key."""
+    # The length goes in too, so that no name of an owner can be made to look like that of another and a key.
+    return f"{len(owner)}:{owner}{key}" if owner and key else key
 
 
 def find_focus(focus: str, tasks: Sequence[str]) -> Collection[str]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from router.cascade import CascadeScore
 from router.html import make_table
@@ -14,8 +14,27 @@ from router.types import ModelScore, Preference, TaskPrediction
 
 _SHOWN_MODELS = 8
 _SHOWN_TASKS = 3
+# What an A/B test splits: the keys that callers give, or else conversations, or else single requests.
+SplitBy = Literal["key", "conversation", "request"]
 # A task that would be printed as 0.00 is another prompt's task.
 _LEAST_PROBABILITY = 0.005
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """The arm of a request in an A/B test.
+
+    Attributes:
+        experiment: Name of the test.
+        arm: Name of the arm.
+        by: What was split: the `key` that the caller gave, the `conversation`, or each `request` by itself.
+        unit: A hash of it. All requests of one key have the same one.
+    """
+
+    experiment: str
+    arm: str
+    by: SplitBy
+    unit: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -33,6 +52,7 @@ class RoutingDecision:
         requests: The parameters that call each variant of a model, by the variant's name.
         cascade: The first models of the ranking as a cascade: each is asked if the answer before is not accepted. None: no
             cascade is expected to be better than one model.
+        assignment: The arm in an A/B test. None if the request takes no part in one.
 
     >>> from router import route
     >>> decision = route("write a haiku about rain")
@@ -53,6 +73,7 @@ class RoutingDecision:
     reasons: tuple[str, ...]
     requests: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     cascade: CascadeScore | None = None
+    assignment: Assignment | None = None
 
     @property
     def model(self) -> str:
@@ -115,6 +136,7 @@ class RoutingDecision:
             "excluded": dict(self.excluded),
             "reasons": list(self.reasons),
             "cascade": None if self.cascade is None else _cascade_to_dict(self.cascade),
+            "experiment": None if self.assignment is None else asdict(self.assignment),
         }
 
     def __repr__(self) -> str:

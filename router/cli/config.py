@@ -14,6 +14,7 @@ from router.config.read import read_config
 from router.config.schema import Config
 from router.core import Router
 from router.errors import ConfigError, InputError
+from router.experiment.kinds import Bandit, Experiment, Shadow
 from router.gateway.names import make_names
 from router.types import ModelProfile
 
@@ -40,7 +41,10 @@ def check_config(file: Path) -> None:
 
 def _describe(profiles: Sequence[ModelProfile], config: Config) -> list[str]:
     serving = config.serving
-    lines = [f"{config.path}: {len(profiles)} models, strategy {config.strategy}, {_describe_defaults(config)}"]
+    strategy = "bandit" if isinstance(config.experiment, Bandit) else config.strategy
+    lines = [f"{config.path}: {len(profiles)} models, strategy {strategy}, {_describe_defaults(config)}"]
+    if config.experiment is not None:
+        lines.append(f"experiment: {_describe_experiment(config.experiment)}")
     if serving.spend:
         lines.append(f"spend: {serving.spend.usd:g} USD per {serving.spend.window_s:g} s, then {serving.spend.on_spent}")
     if serving.state:
@@ -60,6 +64,22 @@ def _describe(profiles: Sequence[ModelProfile], config: Config) -> list[str]:
 
 def _describe_defaults(config: Config) -> str:
     return ", ".join(f"{name} {value}" for name, value in config.defaults.given().items()) or "prefer balanced"
+
+
+def _describe_experiment(experiment: Experiment) -> str:
+    if isinstance(experiment, Shadow):
+        return (
+            f"{experiment.model} also answers a share of {experiment.share:g} in the background, for at most "
+            f"{experiment.usd:g} USD per {experiment.window_s:g} s and {experiment.most_at_once} calls at once"
+        )
+    if isinstance(experiment, Bandit):
+        return (
+            f"bandit among the models that reach {experiment.quality_floor:g} of the best quality at confidence "
+            f"{experiment.confidence:g}, memory {experiment.memory:g}"
+        )
+    total = sum(experiment.shares.get(arm, 1.0) for arm in experiment.arms)
+    arms = [f"{arm} {experiment.shares.get(arm, 1.0) / total:.0%}" for arm in experiment.arms]
+    return f"{experiment.name} splits the keys into {', '.join(arms)}"
 
 
 def _describe_limits(config: Config, model: str) -> str:

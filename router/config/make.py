@@ -66,6 +66,7 @@ def make_router(
             serving=serving,
             learn=config.learn,
             cache_size=config.cache_size,
+            experiment=config.experiment,
             **config.defaults.given(),
         )
     except InputError as error:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from router.cascade import Cascade
+from router.config.experiment import read_experiment
 from router.config.schema import Config, ConfigFile, EndpointConfig, ModelConfig
 from router.config.served_by import check_all_used, find_endpoints, make_endpoints, share_capacity
 from router.errors import ConfigError, InputError
@@ -73,6 +74,7 @@ def read_config(path: Path) -> Config:
         aliases=file.aliases,
         keys=file.keys,
         log=file.log,
+        experiment=None if file.experiment is None else read_experiment(path, file.experiment),
     )
 
 

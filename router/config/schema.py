@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 
 from router.config.cascade import CascadeConfig
+from router.experiment.kinds import Experiment
 from router.options import RouteOptions
 from router.serving.serving import Serving
 from router.types import WireProtocol
@@ -117,13 +118,13 @@ class LogConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     Attributes:
         file: The file, relative to that of the configuration. `.jsonl`: JSON Lines. `.sqlite`: a database.
-        log: `decisions`, or `prompts` to write the prompts too.
+        log: `decisions`, or `prompts` to write the prompts too, or `answers` to write prompts and answers.
         max_mb: Size of a file before the next one begins, in MB.
         keep: Number of older files.
     """
 
     file: str
-    log: Literal["decisions", "prompts"] = "decisions"
+    log: Literal["decisions", "prompts", "answers"] = "decisions"
     max_mb: Positive = 100.0
     keep: Annotated[int, msgspec.Meta(ge=0)] = 5
 
@@ -162,6 +163,7 @@ class ConfigFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     aliases: dict[str, str | list[str]] = {}
     keys: dict[str, KeyConfig] = {}
     log: LogConfig | None = None
+    experiment: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +185,7 @@ class Config:
         aliases: More names that clients may ask for: each stands for another name, or for some models to choose from.
         keys: The clients of the gateway by name. Empty: it asks for no key.
         log: The log of the gateway. None: there is none.
+        experiment: The experiment. None: there is none.
     """
 
     path: Path
@@ -199,3 +202,4 @@ class Config:
     aliases: Mapping[str, str | list[str]] = field(default_factory=dict)
     keys: Mapping[str, KeyConfig] = field(default_factory=dict)
     log: LogConfig | None = None
+    experiment: Experiment | None = None

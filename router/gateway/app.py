@@ -76,8 +76,7 @@ def make_app(gateway: Gateway, metrics: Metrics, live: Live, log: RequestLog | N
         finally:
             if siblings is not None:
                 siblings.close()
-            # This closes the upstream too, which is the router's executor.
-            await gateway.router.aclose()
+            await gateway.close()
             if log is not None:
                 log.close()
 

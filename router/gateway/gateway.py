@@ -29,6 +29,7 @@ from router.gateway.options import name_owner, take_options
 from router.gateway.protocol import Request
 from router.gateway.record import Record
 from router.gateway.sender import Sender
+from router.gateway.shadow import ShadowCalls
 from router.gateway.upstream import Upstream
 from router.gateway.visit import ClientGoneError, Visit
 from router.gateway.wire import Body, read_body
@@ -80,6 +81,7 @@ class Gateway:
         names: The names that clients may ask for.
         limits: The limits.
         observers: Each is called with the record of every request.
+        shadow_observers: Each is called with the record of every call of a shadow.
 
     Attributes:
         router: The router.
@@ -98,6 +100,7 @@ class Gateway:
         names: Names,
         limits: GatewayConfig,
         observers: Sequence[Callable[[Record], None]] = (),
+        shadow_observers: Sequence[Callable[[Record], None]] = (),
     ) -> None:
         self.router, self.upstream, self.clients, self.names = router, upstream, clients, names
         self._limits, self._observers = limits, tuple(observers)
@@ -109,6 +112,11 @@ class Gateway:
         self._places = Notes(str) if state is None else state.make_notes(str, group="place", urgent=True)
         profiles = {profile.name: profile for profile in router.profiles}
         self._baseline = None if limits.baseline is None else profiles.get(limits.baseline)
+        self._shadows: ShadowCalls | None = None
+        if router.shadows is not None and upstream is not None:
+            self._shadows = ShadowCalls(
+                router.shadows, upstream, clock=router.fleet.now, observers=shadow_observers, remember=self._remember
+            )
 
     async def answer(self, visit: Visit, receive: Receive, send: Send) -> None:
         """Answer a request, whatever happens, and record it."""
@@ -125,6 +133,15 @@ class Gateway:
         finally:
             self._settle_budget(visit)
             self._record(visit)
+            if self._shadows is not None:
+                self._shadows.follow(visit)
+
+    async def close(self) -> None:
+        """End the calls that no client waits for, and close the connections."""
+        if self._shadows is not None:
+            await self._shadows.close()
+        # This closes the upstream too, which is the router's executor.
+        await self.router.aclose()
 
     async def read(self, headers: Mapping[str, str], receive: Receive) -> bytes:
         """Return the body of a request.
@@ -208,7 +225,7 @@ class Gateway:
         )
         began = time.perf_counter()
         planned = await asyncio.to_thread(self._decide, visit, request, call)
-        visit.decided_s, visit.decision = time.perf_counter() - began, planned.decision
+        visit.decided_s, visit.decision, visit.planned = time.perf_counter() - began, planned.decision, planned
         visit.decided_at = self.router.fleet.now()
         return planned
 
@@ -253,7 +270,7 @@ class Gateway:
         usage = Usage() if completion is None else completion.usage
         if visit.decision is not None and exchange is not None:
             model = exchange.model or visit.decision.model
-            self._answers.keep(visit.id, Answered(model=model, prediction=visit.decision.prediction))
+            self._remember(visit.id, model, visit.decision.prediction)
         record = Record(
             id=visit.id,
             at=time.time() - (now - visit.began_at),
@@ -278,6 +295,7 @@ class Gateway:
             baseline_usd=self._find_baseline_cost(usage),
             attempts=() if exchange is None else exchange.attempts,
             messages=() if visit.request is None else visit.request.messages,
+            answer="" if completion is None else completion.text,
             trace_headers={name: visit.headers[name] for name in _TRACE_HEADERS if name in visit.headers},
         )
         for observe in self._observers:
@@ -285,6 +303,10 @@ class Gateway:
                 observe(record)
             except Exception as error:  # noqa: BLE001 - the client has its answer, whatever happens here
                 _log.error("the record of request %s is lost in part: %s", visit.id, type(error).__name__)
+
+    def _remember(self, id_: str, model: str, prediction: TaskPrediction) -> None:
+        """Remember an answer, so that feedback can name it."""
+        self._answers.keep(id_, Answered(model=model, prediction=prediction))
 
     def _find_baseline_cost(self, usage: Usage) -> float | None:
         """Return what the tokens would have cost at the baseline."""

@@ -39,10 +39,12 @@ class RequestLog(ABC):
         self._config = config
 
     def add(self, record: Record) -> None:
-        """Write a record. The conversation is part of it only if the configuration says so."""
+        """Write a record. The conversation and the answer are part of it only if the configuration says so."""
         line = record.to_dict()
-        if self._config.log == "prompts":
+        if self._config.log != "decisions":
             line["messages"] = record.messages
+        if self._config.log == "answers":
+            line["answer"] = record.answer
         self._write(record.id, record.at, line)
 
     def add_score(self, id_: str, score: float) -> None:

@@ -66,5 +66,6 @@ def _assemble(router: Router, upstream: Upstream | None, config: Config | None, 
         names=names,
         limits=GatewayConfig() if config is None else config.gateway,
         observers=[metrics.add, live.add, Traces(providers).add, *([] if log is None else [log.add])],
+        shadow_observers=[metrics.add_shadow, *([] if log is None else [log.add])],
     )
     return make_app(gateway, metrics, live, log, None if sockets is None else Siblings(sockets, metrics))

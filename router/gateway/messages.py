@@ -16,6 +16,7 @@ from router.gateway.protocol import (
     EventReader,
     Request,
     WireFormat,
+    join_texts,
     read_besides,
     read_effort,
     read_field,
@@ -76,7 +77,8 @@ class Messages(WireFormat):
             return Reply(text="", finish_reason="stop")
         if not isinstance(message.get("content"), list):
             raise CallError("transient", "the answer is malformed or has no content")
-        return Reply(text="", finish_reason=_read_stop(message), usage=read_messages_usage(message.get("usage")) or Usage())
+        text, usage = join_texts(message["content"]), read_messages_usage(message.get("usage")) or Usage()
+        return Reply(text=text, finish_reason=_read_stop(message), usage=usage)
 
     def read_events(self) -> EventReader:
         """See `WireFormat.read_events`."""
@@ -115,7 +117,9 @@ class _MessageEvents(EventReader):
             prompt = self._usage if last.input_tokens is None else last
             self._usage = replace(prompt, output_tokens=last.output_tokens)
             return Chunk(text="", finish_reason=_read_stop(delta) if isinstance(delta, Mapping) else None, usage=self._usage)
-        return Chunk(text="") if kind in ("content_block_start", "content_block_delta") else None
+        # Both events hold at most one part of the answer. Only a part of text has a text.
+        part = event.get("delta") or event.get("content_block")
+        return Chunk(text=join_texts([part])) if kind in ("content_block_start", "content_block_delta") else None
 
 
 def read_message(message: object) -> dict[str, object]:

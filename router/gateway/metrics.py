@@ -42,6 +42,7 @@ class Metrics:
         self._tokens = count("tokens", "Tokens of prompts (input) and answers (output).", "model", "direction")
         self._cost = count("cost_usd", "Cost of the calls, with answers that a cascade did not use.", "model", "client")
         self._cascades = count("cascades", "Cascades by the place of the model that answered.", "place")
+        self._shadow_cost = count("shadow_cost_usd", "Cost of the answers of shadows, which no client gets.", "model")
         self._baseline = count("baseline_cost_usd", "What the same tokens would have cost at the baseline.")
         self._compared = count("compared_cost_usd", "Cost of the answers that have a cost at the baseline.")
         self._decision_s = measure("decision_seconds", "Time of a decision.", buckets=_DECISION_S)
@@ -51,6 +52,10 @@ class Metrics:
     def add_attempt(self, seen: SeenAttempt) -> None:
         """Count an attempt."""
         self._attempts.labels(seen.endpoint, seen.end).inc()
+
+    def add_shadow(self, record: Record) -> None:
+        """Count the call of a shadow, which is no request of a client."""
+        self._shadow_cost.labels(record.model).inc(record.cost_usd or 0.0)
 
     def add(self, record: Record) -> None:
         """Count a request."""

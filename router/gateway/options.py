@@ -38,7 +38,7 @@ _HEADERS: Mapping[str, tuple[str, Callable[[str], object]]] = {
 _SESSION_HEADERS = ("x-session-id", "x-claude-code-session-id", "session_id", "session-id")
 _SESSION_FIELDS, _USER_FIELD = ("session_id", "prompt_cache_key"), "user"
 # The headers of answers, and the one that asks for more of them.
-_SAID = {"debug", "id", "model", "task", "confidence", "strategy"}
+_SAID = {"debug", "id", "model", "task", "confidence", "strategy", "experiment", "arm"}
 
 
 def take_options(headers: Mapping[str, str], body: Body) -> RouteOptions:

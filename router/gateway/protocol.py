@@ -115,6 +115,12 @@ class WireFormat(ABC):
         """Return the event that ends a broken stream."""
 
 
+def join_texts(parts: object) -> str:
+    """Return the text of the parts of an answer. Parts of other kinds, such as calls of tools, have none."""
+    given = [part.get("text") for part in parts if isinstance(part, Mapping)] if isinstance(parts, list) else []
+    return "".join(text for text in given if isinstance(text, str))
+
+
 def read_field(body: Body, name: str, kind: type | tuple[type, ...], what: str, default: object = None) -> object:
     """Return the plain value of a field of a request. A field that is missing or null has the default.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from router.calls import Usage
 from router.decision import RoutingDecision
@@ -39,6 +39,8 @@ class Record:
         baseline_usd: What the same tokens would have cost at the baseline. None if unknown, or without a baseline.
         attempts: The attempts, in order.
         messages: The conversation as the router read it.
+        answer: Text of the answer. Empty if there is none, or it only calls tools.
+        shadow_of: Name of the request that a shadow answered too. Empty: this is a request of a client.
         trace_headers: The headers that say to which trace the request belongs.
     """
 
@@ -65,6 +67,8 @@ class Record:
     paid_usd: Mapping[str, float] = field(default_factory=dict)
     checks: Sequence[str] = ()
     messages: Sequence[dict[str, object]] = field(default=(), repr=False)
+    answer: str = field(default="", repr=False)
+    shadow_of: str = ""
     trace_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
@@ -73,8 +77,9 @@ class Record:
         return sum(self.paid_usd.values()) if self.paid_usd else None
 
     def to_dict(self) -> dict[str, object]:
-        """Return plain data for JSON, without the conversation."""
+        """Return plain data for JSON, without the conversation and the answer."""
         decision = self.decision
+        assignment = None if decision is None else decision.assignment
         return {
             "id": self.id,
             "at": self.at,
@@ -90,6 +95,8 @@ class Record:
             "strategy": None if decision is None else decision.strategy,
             "chosen": None if decision is None else decision.model,
             "reasons": [] if decision is None else list(decision.reasons),
+            "experiment": None if assignment is None else asdict(assignment),
+            "shadow_of": self.shadow_of,
             "model": self.model,
             "endpoint": self.endpoint,
             "decided_s": round(self.decided_s, 6),

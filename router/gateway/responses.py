@@ -16,6 +16,7 @@ from router.gateway.protocol import (
     EventReader,
     Request,
     WireFormat,
+    join_texts,
     read_besides,
     read_effort,
     read_field,
@@ -30,7 +31,8 @@ _BESIDES = {"tools": "tools", "max_output_tokens": "max_tokens"}
 _EFFORT_FIELD = "reasoning"
 _ENDS = {"response.completed": "stop", "response.incomplete": "length"}
 # Events after which the model has begun to answer.
-_BEGUN = ("response.output_item.added", "response.output_text.delta", "response.reasoning", "response.refusal.delta")
+_TEXT_DELTA = "response.output_text.delta"
+_BEGUN = ("response.output_item.added", _TEXT_DELTA, "response.reasoning", "response.refusal.delta")
 
 
 class Responses(WireFormat):
@@ -74,8 +76,9 @@ class Responses(WireFormat):
             raise failure_in(error)
         if response.get("status") == "failed" or not isinstance(response.get("output"), list):
             raise CallError("transient", "the answer is malformed or has no output")
+        text = "".join(join_texts(item.get("content")) for item in response["output"] if isinstance(item, Mapping))
         usage = read_responses_usage(response.get("usage")) or Usage()
-        return Reply(text="", finish_reason=_read_finish_reason(response), usage=usage)
+        return Reply(text=text, finish_reason=_read_finish_reason(response), usage=usage)
 
     def read_events(self) -> EventReader:
         """See `WireFormat.read_events`."""
@@ -109,7 +112,8 @@ class _ResponseEvents(EventReader):
         if kind in _ENDS:
             usage = read_responses_usage(response.get("usage"))
             return Chunk(text="", finish_reason=_read_finish_reason(response), usage=usage)
-        return Chunk(text="") if kind.startswith(_BEGUN) else None
+        delta = event.get("delta") if kind == _TEXT_DELTA else None
+        return Chunk(text=delta if isinstance(delta, str) else "") if kind.startswith(_BEGUN) else None
 
 
 def read_item(item: object) -> dict[str, object]:

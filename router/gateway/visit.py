@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from router.caller import Planned
 from router.calls import Completion
 from router.decision import RoutingDecision
 from router.gateway.clients import Client
@@ -31,6 +32,7 @@ class Visit:
         began_at: When it arrived, by the clock of the router.
         client: Who sent it.
         request: What the router reads of it.
+        planned: The decision and the plan of its call. None before the decision is made.
         decision: The decision. None before it is made.
         decided_s: Seconds that the decision took.
         reserved_usd: Expected cost that is reserved in the budget of the client. None before it is.
@@ -49,6 +51,7 @@ class Visit:
     began_at: float
     client: Client = field(default_factory=Client)
     request: Request | None = None
+    planned: Planned | None = None
     decision: RoutingDecision | None = None
     decided_s: float = 0.0
     reserved_usd: float | None = None
@@ -70,6 +73,8 @@ class Visit:
             "x-router-confidence": f"{decision.prediction.confidence:.2f}",
             "x-router-strategy": decision.strategy,
         }
+        if decision.assignment is not None:
+            headers |= {"x-router-experiment": decision.assignment.experiment, "x-router-arm": decision.assignment.arm}
         if self.headers.get("x-router-debug") == "1":
             cost = decision.expected.cost_usd
             headers |= {

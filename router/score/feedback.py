@@ -49,7 +49,8 @@ class Learner:
 
     A quality is the posterior of a normal prior, the mean and standard error in the profile, given scores of variance 0.25
     (Gelman et al., 2013, Bayesian Data Analysis, section 2.5). Once there is more evidence than `memory`, the old evidence
-    fades. So the learner notices if a model changes, and no single report outweighs all others.
+    fades. The prior loses weight evenly while the memory fills, because a prior from a large benchmark would outweigh all
+    that can be remembered. So the learner notices if a model changes, and no single report outweighs all others.
 
     Args:
         profiles: The priors.
@@ -154,7 +155,7 @@ class Learner:
         """Return the profiles, in the given order, updated by the evidence so far."""
         with self._lock:
             evidence = dict(self._evidence)
-        return tuple(_update_profile(prior, evidence) for prior in self._priors.values())
+        return tuple(_update_profile(prior, evidence, self._memory) for prior in self._priors.values())
 
     def export(self) -> dict[str, dict[str, Evidence]]:
         """Return the evidence by model and task, to store it or to merge it into a benchmark file."""
@@ -188,14 +189,15 @@ class Learner:
         return replace(known, answers=known.answers * kept, output_tokens=known.output_tokens * kept)
 
 
-def _update_profile(prior: ModelProfile, evidence: Mapping[tuple[str, str], Evidence]) -> ModelProfile:
+def _update_profile(prior: ModelProfile, evidence: Mapping[tuple[str, str], Evidence], memory: float) -> ModelProfile:
     quality, lengths = dict(prior.quality), dict(prior.output_tokens)
     for (model, task), known in evidence.items():
         if model != prior.name:
             continue
         # A task without a prior keeps the mean of the other tasks, see `tabulate_quality`.
         if known.n > 0 and task in quality:
-            quality[task] = update_estimate(quality[task], n=known.n, mean=known.score / known.n)
+            kept = max(0.0, 1 - known.n / memory)
+            quality[task] = update_estimate(quality[task], n=known.n, mean=known.score / known.n, kept=kept)
         if known.answers > 0:
             before = lengths.get(task)
             weight = _LENGTH_PRIOR if before is not None else 0.0
@@ -203,15 +205,16 @@ def _update_profile(prior: ModelProfile, evidence: Mapping[tuple[str, str], Evid
     return replace(prior, quality=quality, output_tokens=lengths)
 
 
-def update_estimate(prior: Estimate, *, n: float, mean: float) -> Estimate:
+def update_estimate(prior: Estimate, *, n: float, mean: float, kept: float = 1.0) -> Estimate:
     """Return the posterior of a quality after n scores.
 
     Args:
         prior: The estimate before.
         n: Number of scores, > 0. It need not be whole.
         mean: Mean of the scores, in [0, 1].
+        kept: Share of the prior's weight that is left, in [0, 1].
     """
-    before, after = 1 / max(prior.stderr, _MIN_STDERR) ** 2, n / _SCORE_VARIANCE
+    before, after = kept / max(prior.stderr, _MIN_STDERR) ** 2, n / _SCORE_VARIANCE
     return Estimate(
         mean=(before * prior.mean + after * mean) / (before + after), stderr=(before + after) ** -0.5, n=prior.n + n
     )

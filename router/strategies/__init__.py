@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from router.errors import InputError
+from router.strategies.bandit import Bandit
 from router.strategies.bands import Banded
 from router.strategies.cascade import cascade
 from router.strategies.consistent_hash import consistent_hash
@@ -29,6 +30,7 @@ _makers: dict[str, Callable[[], Strategy]] = {
     "consistent-hash": lambda: consistent_hash,
     "sticky": Sticky,
     "cascade": lambda: cascade,
+    "bandit": Bandit,
 }
 # A live view of the registered makers. Makers instead of strategies, because some have state and each router gets its own.
 STRATEGIES: Mapping[str, Callable[[], Strategy]] = MappingProxyType(_makers)
@@ -93,6 +95,7 @@ __all__ = [
     "FOCUS_AREAS",
     "STRATEGIES",
     "Banded",
+    "Bandit",
     "Dynamic",
     "LeastBusy",
     "ModelAware",

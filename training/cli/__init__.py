@@ -13,6 +13,7 @@ from training.cli.diff import diff_command
 from training.cli.drift import drift_command
 from training.cli.encoders import distil_command, encoder_command
 from training.cli.evaluate import evaluate_command
+from training.cli.experiment import experiment_command
 from training.cli.export import export_command
 from training.cli.label import label_command
 from training.cli.measure import measure_command
@@ -26,6 +27,7 @@ _COMMANDS = (
     evaluate_command,
     diff_command,
     drift_command,
+    experiment_command,
     label_command,
     measure_command,
     export_command,

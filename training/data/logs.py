@@ -110,8 +110,9 @@ def _open_log(path: Path) -> tuple[Iterable[tuple[int, Any]], Callable[[Any], An
     """Return the numbered raw rows of a file, and the function that turns a raw row into a prompt."""
     suffix = (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
     if is_gateway_log(path):
-        # A request that could not be read has no messages.
-        kept = ((row, record) for row, record in read_records(path) if record.get("messages") != [])
+        # A request that could not be read has no messages. A shadow repeats the prompt of a request.
+        read = read_records(path)
+        kept = ((row, record) for row, record in read if record.get("messages") != [] and not record.get("shadow_of"))
         return kept, _parse_record
     if suffix in _JSON_LINES:
         return _read_lines(path, wanted="JSON Lines with 'prompt' or 'messages'"), _parse_json

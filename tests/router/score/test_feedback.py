@@ -46,6 +46,19 @@ def test_memory_is_bounded_and_a_change_is_noticed() -> None:
     assert learner.profiles()[0].quality["math"].mean < 0.1
 
 
+def test_a_full_memory_outweighs_the_most_certain_prior() -> None:
+    sure = ModelProfile(name="a", quality={"math": Estimate(mean=0.9, stderr=0.0, n=1e6)})
+    learner = Learner([sure], memory=100)
+    for _ in range(50):
+        learner.add_score("a", MATH, 0.0)
+    # Half of the prior's precision 1 / 0.02² = 2,500 is left, against 50 / 0.25 = 200.
+    assert learner.profiles()[0].quality["math"].mean == pytest.approx(0.9 * 1250 / 1450)
+    for _ in range(50):
+        learner.add_score("a", MATH, 0.0)
+    found = learner.profiles()[0].quality["math"]
+    assert (found.mean, found.stderr) == pytest.approx((0.0, 0.05))  # √(0.25 / 100)
+
+
 def test_lengths_move_from_those_of_the_profile_to_the_observed() -> None:
     learner = Learner([model("a", output_tokens={"math": 100.0})])
     for _ in range(10):

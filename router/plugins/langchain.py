@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.language_models import BaseChatModel, LangSmithParams, LanguageModelInput
 from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
@@ -42,8 +42,10 @@ class RouterChatModel(BaseChatModel):
 
     Args:
         router: A router that can call models, such as `Router.from_config("router.toml")`.
+        streaming: Whether `invoke` streams too, so that callbacks get the answer word by word.
         **options: Any option of `Router.complete` as a default: `prefer`, `allowed`, `temperature`, `max_tokens`, … One
-            call can have others: `model.invoke("hello", prefer="quality")`, or `model.bind(key=user_id)`.
+            call can have others: `model.invoke("hello", prefer="quality")`, or `model.bind(key=user_id)`. `model="gpt-5.5"`
+            in a call allows only that model.
 
     Raises:
         InputError: If an option is unknown.
@@ -60,6 +62,7 @@ class RouterChatModel(BaseChatModel):
     model_config = ConfigDict(hide_input_in_errors=True)
 
     router: Router = Field(exclude=True)
+    streaming: bool = False
     options: dict[str, Any] = Field(default_factory=dict, repr=False)
 
     @model_validator(mode="before")
@@ -75,6 +78,20 @@ class RouterChatModel(BaseChatModel):
     def _identifying_params(self) -> dict[str, Any]:
         hidden = {name: value for name, value in self.options.items() if not name.startswith("extra_")}
         return {"router": repr(self.router), **hidden}
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        options = self._merge(stop, kwargs)
+        told = {
+            f"ls_{name}": options[name] for name in ("temperature", "max_tokens", "stop") if options.get(name) is not None
+        }
+        return LangSmithParams(
+            **{
+                "ls_provider": self._llm_type,
+                "ls_model_name": kwargs.get("model") or "auto",
+                "ls_model_type": "chat",
+                **told,
+            }
+        )
 
     def bind_tools(
         self,
@@ -145,7 +162,10 @@ class RouterChatModel(BaseChatModel):
         yield _make_end(chunks.completion)
 
     def _merge(self, stop: list[str] | None, keywords: Mapping[str, Any]) -> dict[str, Any]:
-        return {**self.options, **keywords, **({"stop": stop} if stop else {})}
+        """Return the options of a call. LangChain names one model as `model`."""
+        model = keywords.get("model")
+        given = {name: value for name, value in keywords.items() if name != "model"}
+        return {**self.options, **given, **({"stop": stop} if stop else {}), **({"allowed": {model}} if model else {})}
 
 
 def write_messages(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from langgraph.errors import GraphBubbleUp
 
 from router.calls import CallRequest, Completion, Reply, Usage
 from router.core import Router, RouterKeywords
-from router.errors import CallError
+from router.errors import CallError, ServingError
 from router.execution.conversion import errors_as_failures
 from router.execution.policy import CallPolicy
 from router.plugins.calls import describe_call
@@ -118,6 +118,9 @@ def _steps_as_attempts() -> Iterator[None]:
         if isinstance(failure.__cause__, GraphBubbleUp):
             raise failure.__cause__ from None
         raise
+    except ServingError as error:
+        # One of the models is a `RouterChatModel`, and its router has no answer.
+        raise CallError("transient", f"its router has no answer ({type(error).__name__})") from error
 
 
 def _write_request(request: ModelRequest[Any]) -> list[dict[str, Any]]:

@@ -15,7 +15,8 @@ from router.score.risk import RiskCurve
 from router.types import Preference, TierChoice
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-_DIALS = ("prefer", "quality_floor", "usd_per_point", "max_loss")
+# Options of which a call may set at most one.
+DIALS = ("prefer", "quality_floor", "usd_per_point", "max_loss")
 _DEFAULT_CONFIDENCE = 0.95
 
 
@@ -84,7 +85,7 @@ class RouteOptions:
     def __post_init__(self) -> None:
         dials = self._dials()
         if len(dials) > 1:
-            raise InputError(f"set at most one of {', '.join(_DIALS)}, got {' and '.join(dials)}")
+            raise InputError(f"set at most one of {', '.join(DIALS)}, got {' and '.join(dials)}")
         if self.prefer is not None and not isinstance(self.prefer, str):
             raise InputError(f"prefer must be a name such as 'cheap', got {self.prefer!r}")
         for name, rule, holds in _NUMBERS:
@@ -165,7 +166,7 @@ class RouteOptions:
         return Preference(reference=risk.reference, tolerance=risk.choose(max_loss, confidence))
 
     def _dials(self) -> list[str]:
-        return [name for name in _DIALS if getattr(self, name) is not None]
+        return [name for name in DIALS if getattr(self, name) is not None]
 
 
 _NUMBERS: tuple[tuple[str, str, Callable[[float], bool]], ...] = (

@@ -9,6 +9,7 @@ from router.call_options import CallOptions
 from router.calls import Completion
 from router.core import Router
 from router.execution.answers import first_choice
+from router.options import DIALS
 
 
 def split_options(values: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:
@@ -26,6 +27,12 @@ def split_options(values: Mapping[str, Any], fields: Collection[str]) -> dict[st
     if isinstance(router := own.get("router"), Router):
         router.decider.check(CallOptions.of(options, stream=False, defaults=router.defaults).route)
     return {**own, "options": options}
+
+
+def merge_options(defaults: Mapping[str, Any], keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of one call. A dial in the call replaces the default's dial and its confidence."""
+    replaced = {*DIALS, "confidence"} if not keywords.keys().isdisjoint(DIALS) else frozenset()
+    return {**{name: value for name, value in defaults.items() if name not in replaced}, **keywords}
 
 
 def read_message(raw: object) -> Mapping[str, Any]:

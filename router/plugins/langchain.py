@@ -27,7 +27,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from router.calls import Chunk, Completion
 from router.core import Router
-from router.plugins.calls import describe_call, read_message, read_usage_details, split_options
+from router.plugins.calls import describe_call, merge_options, read_message, read_usage_details, split_options
 
 # Servers that think in the open want their thoughts back together with the results of tools.
 _REASONING = "reasoning_content"
@@ -165,7 +165,8 @@ class RouterChatModel(BaseChatModel):
         """Return the options of a call. LangChain names one model as `model`."""
         model = keywords.get("model")
         given = {name: value for name, value in keywords.items() if name != "model"}
-        return {**self.options, **given, **({"stop": stop} if stop else {}), **({"allowed": {model}} if model else {})}
+        given |= {**({"stop": stop} if stop else {}), **({"allowed": {model}} if model else {})}
+        return merge_options(self.options, given)
 
 
 def write_messages(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:

@@ -31,7 +31,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from router.calls import Chunk, Completion
 from router.core import Router
-from router.plugins.calls import describe_call, read_message, split_options
+from router.plugins.calls import describe_call, merge_options, read_message, split_options
 from router.plugins.llama_index_messages import make_message, read_arguments, write_messages
 
 
@@ -174,20 +174,20 @@ class RouterLLM(FunctionCallingLLM):
         return response
 
     def _chat(self, messages: Sequence[ChatMessage], keywords: Mapping[str, Any]) -> ChatResponse:
-        return _make_response(self.router.complete(write_messages(messages), **{**self.options, **keywords}))
+        return _make_response(self.router.complete(write_messages(messages), **merge_options(self.options, keywords)))
 
     async def _achat(self, messages: Sequence[ChatMessage], keywords: Mapping[str, Any]) -> ChatResponse:
-        return _make_response(await self.router.acomplete(write_messages(messages), **{**self.options, **keywords}))
+        return _make_response(await self.router.acomplete(write_messages(messages), **merge_options(self.options, keywords)))
 
     def _stream(self, messages: Sequence[ChatMessage], keywords: Mapping[str, Any]) -> ChatResponseGen:
-        sent, options = write_messages(messages), {**self.options, **keywords}
+        sent, options = write_messages(messages), merge_options(self.options, keywords)
         with self.router.complete(sent, stream=True, **options) as chunks:
             growing = _Growing()
             yield from map(growing.add, chunks)
         yield growing.end(chunks.completion)
 
     async def _astream(self, messages: Sequence[ChatMessage], keywords: Mapping[str, Any]) -> ChatResponseAsyncGen:
-        sent, options = write_messages(messages), {**self.options, **keywords}
+        sent, options = write_messages(messages), merge_options(self.options, keywords)
         async with await self.router.acomplete(sent, stream=True, **options) as chunks:
             growing = _Growing()
             async for chunk in chunks:

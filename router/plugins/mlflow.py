@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -103,14 +103,20 @@ def log_model(
     folder = Path(path) if path is not None else find_model_folder()
     loaded = load_model_folder(folder)
     Router.from_model_folder(loaded, **options)
+    given = RouteOptions.of(options).given().items()
     return pyfunc.log_model(
         name=name,
         python_model=str(Path(__file__).with_name("mlflow_model.py")),
         artifacts={_FOLDER: str(folder.resolve())},
-        model_config={_HASH: loaded.sha256, _OPTIONS: RouteOptions.of(options).given()},
+        model_config={_HASH: loaded.sha256, _OPTIONS: {name: _make_plain(value) for name, value in given}},
         signature=_SIGNATURE,
         input_example=[{"prompt": "write a haiku about rain"}],
         pip_requirements=[requirement],
         metadata={"model_folder_sha256": loaded.sha256},
         registered_model_name=registered_model_name,
     )
+
+
+def _make_plain(value: object) -> object:
+    """Return a value of an option as one that YAML has. A collection of names becomes a list."""
+    return sorted(value) if isinstance(value, Collection) and not isinstance(value, str) else value

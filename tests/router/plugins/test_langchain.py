@@ -96,6 +96,8 @@ def test_structured_output(model: RouterChatModel) -> None:
 def test_a_call_can_have_other_options(model: RouterChatModel) -> None:
     with pytest.raises(AllAttemptsFailedError):
         model.invoke("hello", model="gpt-5.5")
+    # A dial takes the place of the dial that the model was made with.
+    assert RouterChatModel(router=model.router, prefer="cheap").invoke("hello", quality_floor=0.5).content == TEXT
     assert model.bind(allowed={"gpt-4.1-mini"}).invoke("hello").response_metadata["router"]["attempts"][0]["failure"] is None
 
 

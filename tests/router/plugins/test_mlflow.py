@@ -1,6 +1,7 @@
 """A model folder in MLflow: logged, registered, loaded and served."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -45,13 +46,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def logged(store: Path, model_folder: Path) -> ModelInfo:
-    return log_model(model_folder, registered_model_name="router", prefer="cheap")
+    return log_model(model_folder, registered_model_name="router", prefer="cheap", allowed={"gpt-5.5", "gpt-4.1-mini"})
 
 
 def test_a_registered_folder_decides_as_the_router_does(logged: ModelInfo, model_folder: Path) -> None:
     assert logged.registered_model_version == 1
     model = mlflow.pyfunc.load_model("models:/router/1")
-    router = Router.load(model_folder, prefer="cheap")
+    router = Router.load(model_folder, prefer="cheap", allowed={"gpt-5.5", "gpt-4.1-mini"})
     for options in ({}, {"prefer": "quality"}):
         rows = model.predict([{"prompt": prompt} for prompt in PROMPTS], params=options)
         decisions = [router.route(prompt, **options) for prompt in PROMPTS]
@@ -64,24 +65,30 @@ def test_a_changed_folder_is_refused(logged: ModelInfo, store: Path) -> None:
     assert not [path for path in folder.rglob("*") if path.suffix in (".pkl", ".pickle", ".bin")]
     (manifest,) = folder.rglob("manifest.json")
     manifest.write_bytes(manifest.read_bytes() + b"\n")
-    with pytest.raises(ModelFolderError, match="sha256"):
+    with pytest.raises(ModelFolderError, match="the manifest must hash to the pinned"):
         mlflow.pyfunc.load_model(str(folder))
 
 
-def test_it_is_served_over_http(logged: ModelInfo, store: Path, model_folder: Path) -> None:
+def test_it_is_served_over_http(logged: ModelInfo, store: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", "models:/router/1"]
     place = ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
-    with (store / "log").open("w") as log, subprocess.Popen([*command, *place], stdout=log, stderr=log) as server:
+    # The server that MLflow starts is found in the path.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    with (store / "log").open("w") as log:
+        server = subprocess.Popen(
+            [*command, *place], env={**os.environ, "PATH": path}, stdout=log, stderr=log, start_new_session=True
+        )
         try:
-            answer = ask(f"http://127.0.0.1:{port}/invocations", {"dataframe_records": [{"prompt": PROMPTS[0]}]})
+            answer = ask(f"http://127.0.0.1:{port}/invocations", {"dataframe_records": [{"prompt": PROMPTS[0]}]}, server)
         finally:
-            server.terminate()
-    assert answer["predictions"][0]["model"] == Router.load(model_folder).route(PROMPTS[0], prefer="cheap").model
+            os.killpg(server.pid, signal.SIGTERM)
+            server.wait()
+    assert (answer["predictions"][0]["model"], answer["predictions"][0]["task"]) == ("gpt-4.1-mini", "writing")
 
 
-def ask(url: str, body: dict[str, object]) -> dict[str, list[dict[str, object]]]:
+def ask(url: str, body: dict[str, object], server: subprocess.Popen[bytes]) -> dict[str, list[dict[str, object]]]:
     """Return the answer of a server that may not have started yet."""
     request = urllib.request.Request(url, msgspec.json.encode(body), {"Content-Type": "application/json"})  # noqa: S310
     give_up_at = time.monotonic() + LONGEST_START_S
@@ -90,6 +97,6 @@ def ask(url: str, body: dict[str, object]) -> dict[str, list[dict[str, object]]]
             with urllib.request.urlopen(request) as response:  # noqa: S310
                 return msgspec.json.decode(response.read())
         except urllib.error.URLError:
-            if time.monotonic() > give_up_at:
+            if time.monotonic() > give_up_at or server.poll() is not None:
                 raise
             time.sleep(0.2)

@@ -17,9 +17,10 @@ from langgraph.errors import GraphBubbleUp
 
 from router.calls import CallRequest, Completion, Reply, Usage
 from router.core import Router, RouterKeywords
-from router.errors import CallError, ServingError
+from router.errors import CallError, InputError, ServingError
 from router.execution.conversion import errors_as_failures
 from router.execution.policy import CallPolicy
+from router.model_folder.load import find_model_folder, load_model_folder
 from router.plugins.calls import describe_call
 from router.plugins.langchain import write_messages
 from router.serving.serving import Serving
@@ -50,6 +51,7 @@ class RouterMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
 
     Raises:
         InputError: If a name is not in the model folder, or an option is unknown.
+        ModelFolderError: As `Router.load`.
         ServingError: A step raises it if every model fails.
 
     >>> from langchain.agents import create_agent
@@ -71,7 +73,11 @@ class RouterMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
         serving = replace(keywords.get("serving") or _PATIENT, executor=_StepExecutor(made))
         given: RouterKeywords = {"strategy": "sticky", **keywords}
         given["serving"] = serving
-        self.router = Router.load(path, **given)
+        folder = load_model_folder(Path(path) if path is not None else find_model_folder())
+        if unknown := sorted(made.keys() - {profile.name for profile in folder.profiles}):
+            names = ", ".join(profile.name for profile in folder.profiles)
+            raise InputError(f"models must be named as in the model folder, got {unknown}; it has: {names}")
+        self.router = Router.from_model_folder(folder, **given)
 
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]

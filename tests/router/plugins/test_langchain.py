@@ -16,7 +16,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.errors import GraphInterrupt
 from pydantic import BaseModel, ValidationError
 
-from router import AllAttemptsFailedError, BudgetExceededError, Router, Serving, SpendCap
+from router import AllAttemptsFailedError, BudgetExceededError, InputError, Router, Serving, SpendCap
 from router.plugins.langchain import RouterChatModel, write_messages
 from router.plugins.langchain_middleware import RouterMiddleware
 from tests.router.plugins.server import TEXT, ToolServer
@@ -152,3 +152,8 @@ def test_a_budget_holds_for_the_steps_of_agents() -> None:
     middleware = RouterMiddleware(models, serving=Serving(spend=SpendCap(usd=1e-9)))
     with pytest.raises(BudgetExceededError):
         create_agent(models["gpt-5.5"], middleware=[middleware]).invoke({"messages": ASK})
+
+
+def test_models_must_be_named_as_in_the_model_folder() -> None:
+    with pytest.raises(InputError, match=r"models must be named as in the model folder, got \['gpt5'\]; it has: claude"):
+        RouterMiddleware({"gpt5": FakeListChatModel(responses=["hi"])})

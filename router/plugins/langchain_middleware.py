@@ -149,7 +149,11 @@ def _make_reply(response: ModelResponse[Any]) -> Reply:
     return Reply(
         text=answer.text,
         finish_reason=answer.response_metadata.get("finish_reason"),
-        usage=Usage(input_tokens=usage.get("input_tokens"), output_tokens=usage.get("output_tokens")),
+        usage=Usage(
+            input_tokens=usage.get("input_tokens"),
+            output_tokens=usage.get("output_tokens"),
+            cached_tokens=usage.get("input_token_details", {}).get("cache_read") or 0,
+        ),
         raw=response,
     )
 

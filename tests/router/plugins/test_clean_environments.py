@@ -22,8 +22,9 @@ TESTS = {
     "MLflow": (["test_mlflow.py"], []),
     "scikit-learn": (["../../training/test_estimator.py"], []),
 }
-# langchain-tests brings plug-ins of pytest, which warn at the start.
-OPTIONS = ["-p", "no:cacheprovider", "-o", "filterwarnings=default", "-o", "asyncio_mode=auto"]
+OPTIONS = ["-p", "no:cacheprovider", "-o", "filterwarnings=default"]
+# langchain-tests brings plug-ins of pytest. Without them, this option would be unknown.
+LANGCHAIN_OPTIONS = ["-o", "asyncio_mode=auto"]
 
 
 @pytest.mark.parametrize("section", read_sections(), ids=lambda section: section.name)
@@ -44,7 +45,8 @@ def test_the_example_and_the_tests_pass(section: Section, tmp_path: Path, capsys
     files, more = TESTS[section.name]
     run(*install, "pytest", "hypothesis", *more)
     folder = Path(__file__).parent
-    print(run(str(python), "-m", "pytest", "-q", *OPTIONS, *(str((folder / file).resolve()) for file in files)))
+    options = [*OPTIONS, *(LANGCHAIN_OPTIONS if section.name == "LangChain" else [])]
+    print(run(str(python), "-m", "pytest", "-q", *options, *(str((folder / file).resolve()) for file in files)))
 
 
 def run(*command: str, folder: Path = ROOT) -> str:

@@ -15,6 +15,7 @@ from router.score.risk import RiskCurve
 from router.types import Preference, TierChoice
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+# Options of which a call may set at most one.
 DIALS = ("prefer", "quality_floor", "usd_per_point", "max_loss")
 _DEFAULT_CONFIDENCE = 0.95
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,7 @@ from training.classifier.known_vectors import KnownVectors, read_vectors
 from training.classifier.outliers import make_outliers
 from training.classifier.rules import fit_rules
 from training.data.prompts import with_task
-from training.encoder.folder import knows_other_tasks, write_half
+from training.encoder.folder import suited_to
 from training.encoder.seen import was_seen
 from training.evaluation.held_out import collect_metrics, describe_held_out, evaluate_held_out
 from training.evaluation.metrics import score_by_task
@@ -90,13 +89,19 @@ def train(
     check_replaceable(out)
     inputs = read_inputs(prompts, benchmark, own_tasks=own_tasks, described=described)
     known, engine = read_vectors(encoder.parent), engine or LocalEngine(jobs)
-    learn = partial(_train, inputs, out, known=known, seed=seed, jobs=jobs, engine=engine, cache=cache)
-    if not knows_other_tasks(encoder, inputs.texts, inputs.tasks):
-        return learn(encoder=encoder, progress=progress)
-    with tempfile.TemporaryDirectory() as scratch:
-        half = Path(scratch) / "encoder"
-        write_half(encoder, half)
-        return learn(encoder=half, progress=progress, notes=[_HALVED])
+    with suited_to(encoder, inputs.texts, inputs.tasks) as suited:
+        return _train(
+            inputs,
+            out,
+            encoder=suited,
+            known=known,
+            seed=seed,
+            jobs=jobs,
+            engine=engine,
+            cache=cache,
+            progress=progress,
+            notes=[] if suited == encoder else [_HALVED],
+        )
 
 
 def _train(
@@ -110,7 +115,7 @@ def _train(
     engine: Engine,
     cache: Path | None,
     progress: Show | None,
-    notes: Sequence[str] = (),
+    notes: Sequence[str],
 ) -> TrainingResult:
     runtime_encoder = OnnxEncoder.load(encoder)
 

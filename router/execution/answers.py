@@ -28,7 +28,7 @@ def read_reply(answer: object, *, raw: object) -> Reply:
     Raises:
         CallError: If it contains none. Servers answer with `{}`, a page of HTML or an error object too.
     """
-    choice = _first_choice(answer)
+    choice = first_choice(answer)
     message = _get(choice, "message")
     text, finish_reason = _read_text(message) or _read_older_text(choice), _read_finish_reason(choice)
     has_content = bool(text or _get(message, "tool_calls"))
@@ -52,7 +52,7 @@ def read_chunk(event: object, *, raw: object, begun: bool = False) -> Chunk | No
     Raises:
         CallError: If the event reports a failure.
     """
-    choice, usage = _first_choice(event), read_chat_usage(_get(event, "usage"))
+    choice, usage = first_choice(event), read_chat_usage(_get(event, "usage"))
     delta = _get(choice, "delta")
     text, finish_reason = _read_text(delta) or _read_older_text(choice), _read_finish_reason(choice)
     has_content = bool(text) or _has_other_content(delta)
@@ -85,8 +85,12 @@ def _check_answer(answer: object, choice: object, finish_reason: str | None, *, 
         raise CallError("unable", f"the server's content filter left no answer (finish reason {reason})", code=reason)
 
 
-def _first_choice(answer: object) -> object:
-    """Return the first of the choices, which is the answer even if several were requested. None if there is none."""
+def first_choice(answer: object) -> object:
+    """Return the first of the choices, which is the answer even if several were requested. None if there is none.
+
+    Args:
+        answer: A whole answer or an event of a stream, as plain values.
+    """
     choices = _get(answer, "choices")
     # A choice without an index counts as the first: some servers leave the index out.
     first = [choice for choice in choices if not _get(choice, "index")] if isinstance(choices, list) else []

@@ -75,6 +75,27 @@ def knows_other_tasks(source: Path, texts: Sequence[str], tasks: Collection[str]
     return layers > 1 and layers == tuning.layers
 
 
+@contextmanager
+def suited_to(source: Path, texts: Sequence[str], tasks: Collection[str]) -> Iterator[Path]:
+    """Yield the encoder folder that serves some tasks best: `source`, or a copy that ends after half of its layers.
+
+    Args:
+        source: The encoder folder.
+        texts: The labelled prompts.
+        tasks: The tasks of the prompts.
+
+    Raises:
+        EncoderError: If the encoder cannot be used.
+    """
+    if not knows_other_tasks(source, texts, tasks):
+        yield source
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        half = Path(scratch) / "encoder"
+        write_half(source, half)
+        yield half
+
+
 def write_half(source: Path, out: Path) -> None:
     """Write a copy of an encoder folder that ends after half of its layers.
 

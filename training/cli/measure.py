@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from router.model_folder.load import ModelFolder
     from router.types import Encoder
     from training.measure.budget import Budget
+    from training.measure.plan import MeasurePlan
     from training.measure.results import ResultsFile
-    from training.measure.run import Tally
+    from training.measure.run import Measurement, Tally
 
 _INTERRUPTED = 130
 _SHOWN_REASONS = 5
@@ -95,10 +96,10 @@ def measure_command(
             against=against,
         )
         measurement = Measurement(answers=answers, graders=graders, judge=judge, against=against)
-        rows = {identify(fields): (row, fields) for row in read.rows if (fields := measurement.complete(row))}
-        with ResultsFile(out, read.header, set(rows)) as results:
-            left = [row for row, fields in rows.values() if not results.has(fields)]
-            for note in _list_notes(read.repeated, results, graders, budget):
+        rows = [(row, measurement.complete(row)) for row in read.rows]
+        with ResultsFile(out, read.header, {identify(fields) for _, fields in rows}) as results:
+            left = [row for row, fields in rows if not results.has(fields)]
+            for note in _list_notes(read, results, measurement, budget):
                 click.echo(note)
             try:
                 tally = run_plan(left, measurement, results, workers=workers, on_stop=_tell_stop, watch=_Bar(budget))
@@ -140,16 +141,22 @@ def _tell_stop(under_way: int) -> None:
     click.echo(f"stopping: {under_way} rows under way are finished; Ctrl-C again leaves them", err=True)
 
 
-def _list_notes(repeated: int, results: ResultsFile, graders: Any, budget: Budget) -> Iterator[str]:
-    if repeated:
-        yield f"note: {repeated} rows of the plan repeat another one and are left out"
+def _list_notes(read: MeasurePlan, results: ResultsFile, measurement: Measurement, budget: Budget) -> Iterator[str]:
+    from training.measure.code import CodeGrader
+    from training.measure.graders import JUDGES
+
+    if read.repeated:
+        yield f"note: {read.repeated} rows of the plan repeat another one and are left out"
     if results.rows:
         yield f"{len(results.rows)} rows have a result already"
     if results.replaced:
         yield f"note: {results.replaced} results were graded in another way and are replaced"
     if budget.spent_usd:
         yield f"{budget.spent_usd:.6g} of {budget.cap_usd:g} USD were spent by earlier runs"
-    if "code" in graders and graders["code"].has_network():
+    if measurement.judge in {row.model for row in read.rows if row.grader in JUDGES}:
+        yield f"note: {measurement.judge} also judges its own answers, and judges prefer these"
+    code = measurement.graders.get("code")
+    if isinstance(code, CodeGrader) and code.has_network():
         yield "note: this system does not let a process leave the network, so the code of answers can reach it"
 
 
@@ -175,6 +182,8 @@ def _describe(tally: Tally, results: ResultsFile, budget: Budget, out: Path) -> 
     for one in summaries:
         usd = "unknown" if one.cost_usd is None else f"{one.cost_usd:.3g}"
         yield f"{one.model:{width}}  {one.n:6}  {one.score!s:25}  {usd:>10}  {one.latency_s:7.2f}  {one.cut:7}"
+    if cut := sum(one.cut for one in summaries):
+        yield f"{cut} answers were cut off at their longest length, and graded as they are; raise --max-tokens"
     agreement = find_agreement(results.rows)
     if agreement.n:
         share = agreement.agreed / agreement.n

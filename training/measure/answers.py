@@ -93,7 +93,7 @@ class Answers:
         key = _hash(model, options, messages)
         # Two rows with one question must not pay twice.
         with self._locks.setdefault(key, threading.Lock()):
-            found = self.store.find(key)
+            found = self._store.find(key)
             return found or self._pay(key, model, messages, options)
 
     def make_options(self, model: str) -> dict[str, object]:
@@ -129,7 +129,7 @@ class Answers:
         except (ServingError, NoCandidateError) as error:
             # Without attempts nothing was sent.
             spent_usd = sum_spent(getattr(error, "attempts", ()), once_usd)
-            self._failures[model] += 1
+            self._failures[model] += _is_down(error)
             raise NoAnswerError(f"{model}: {_describe(error)}") from error
         finally:
             if number is not None:
@@ -199,6 +199,12 @@ def _find_cost(attempt: AttemptRecord, once_usd: float) -> float:
         attempt.failure not in ("transient", "cancelled", "rejected") or _STATUS.search(attempt.error) is not None
     )
     return 0.0 if is_refused else once_usd
+
+
+def _is_down(error: ServingError | NoCandidateError) -> bool:
+    """Return whether the next call of the model would most likely fail, too. A prompt that it cannot take says nothing."""
+    last = error.attempts[-1].failure if isinstance(error, ServingError) and error.attempts else None
+    return isinstance(error, ServingError) and last not in ("unable", "request", "rejected")
 
 
 def _make_answer(completion: Completion) -> Answer:

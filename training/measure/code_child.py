@@ -45,7 +45,7 @@ def _leave_network() -> bool:
         return False
     unshare = ctypes.CDLL(None, use_errno=True).unshare
     apart = _NEW_NETWORK | _NEW_PROCESSES
-    return unshare(apart) == 0 or unshare(apart | _NEW_USER) == 0
+    return bool(unshare(apart) == 0 or unshare(apart | _NEW_USER) == 0)
 
 
 def _become_nobody() -> None:
@@ -93,4 +93,5 @@ def _run(code: str, tests: str) -> None:
         exec(compile(text, name, "exec"), module.__dict__)  # noqa: S102 - that is what this process is for
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -29,7 +29,7 @@ _NUMBER = re.compile(
     rf"|(?P<digits>{_DIGITS}){_POWER})(?P<percent>\s?\\?%|\s(?:percent|per cent)\b)?"
 )
 _MARKED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}|####\s*(.+)")
-_ANNOUNCED = re.compile(r"\banswer\b\W*(?:is\b|:|=|\bwould be\b)([^\n]*)", re.IGNORECASE)
+_ANNOUNCED = re.compile(r"\banswer\b\W*(?:is\b|:|=|\bwould be\b)(?=([^\n]*))", re.IGNORECASE)
 
 
 class Number(NamedTuple):

@@ -102,7 +102,7 @@ def measure_command(
             for note in _list_notes(read, results, measurement, budget):
                 click.echo(note)
             try:
-                tally = run_plan(left, measurement, results, workers=workers, on_stop=_tell_stop, watch=_Bar(budget))
+                tally = run_plan(left, measurement, results, workers=workers, on_stop=_report_stop, watch=_Bar(budget))
             except KeyboardInterrupt:
                 # The threads still wait for their answers, and Python would wait for them. The files are whole at any time.
                 os._exit(_INTERRUPTED)
@@ -137,7 +137,7 @@ def _find_encoder(folder: ModelFolder) -> Encoder:
     return folder.classifier.encoder
 
 
-def _tell_stop(under_way: int) -> None:
+def _report_stop(under_way: int) -> None:
     click.echo(f"stopping: {under_way} rows under way are finished; Ctrl-C again leaves them", err=True)
 
 
@@ -168,9 +168,9 @@ def _describe(tally: Tally, results: ResultsFile, budget: Budget, out: Path) -> 
     yield from _list_reasons("failed and not scored", tally.failures)
     yield from _list_reasons("without a score", tally.ungraded)
     if tally.over_budget:
-        yield f"{tally.over_budget} rows left, because a call may cost more than the rest of the budget; raise --budget-usd"
+        yield f"rows left, because a call may cost more than the rest of the budget: {tally.over_budget}; raise --budget-usd"
     if tally.stopped:
-        yield f"{tally.stopped} rows left, because the run was stopped"
+        yield f"rows left, because the run was stopped: {tally.stopped}"
     if tally.failures or tally.stopped or tally.over_budget:
         yield "the same command again asks for these only"
     if not results.rows:
@@ -180,8 +180,9 @@ def _describe(tally: Tally, results: ResultsFile, budget: Budget, out: Path) -> 
     yield ""
     yield f"{'model':{width}}  {'n':>6}  {'mean score, 95 % interval':25}  {'USD each':>10}  {'seconds':>7}  {'cut off':>7}"
     for one in summaries:
+        score = f"{one.score:.3f} [{one.low:.3f}, {one.high:.3f}]"
         usd = "unknown" if one.cost_usd is None else f"{one.cost_usd:.3g}"
-        yield f"{one.model:{width}}  {one.n:6}  {one.score!s:25}  {usd:>10}  {one.latency_s:7.2f}  {one.cut:7}"
+        yield f"{one.model:{width}}  {one.n:6}  {score:25}  {usd:>10}  {one.latency_s:7.2f}  {one.cut:7}"
     if cut := sum(one.cut for one in summaries):
         yield f"{cut} answers were cut off at their longest length, and graded as they are; raise --max-tokens"
     agreement = find_agreement(results.rows)
@@ -195,7 +196,7 @@ def _describe(tally: Tally, results: ResultsFile, budget: Budget, out: Path) -> 
 def _list_reasons(what: str, reasons: Counter[str]) -> Iterator[str]:
     if not reasons:
         return
-    yield f"{sum(reasons.values())} rows {what}:"
+    yield f"rows {what}: {sum(reasons.values())}"
     yield from (f"  {count} × {reason}" for reason, count in reasons.most_common(_SHOWN_REASONS))
     if len(reasons) > _SHOWN_REASONS:
         yield f"  and {len(reasons) - _SHOWN_REASONS} more reasons"

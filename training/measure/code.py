@@ -80,7 +80,8 @@ class CodeGrader:
         """Return whether the process had no network, and whether all tests have run."""
         # Code that ends the process early must not pass. It does not know the word.
         word = secrets.token_hex(16)
-        job = {"code": code, "tests": tests, "word": word, "limits": asdict(self.limits)}
+        limits = asdict(self.limits)
+        job = {"code": code, "tests": tests, "word": word, "processes": limits.pop("processes"), "limits": limits}
         reader, writer = os.pipe()
         try:
             with tempfile.TemporaryDirectory() as folder:

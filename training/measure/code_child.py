@@ -24,7 +24,8 @@ def main() -> None:
     """Limit this process, then run the job."""
     status = int(sys.argv[1])
     job = json.load(sys.stdin)
-    # Code that was loaded lazily could not be read any more once this process is nobody.
+    # The system counts the threads of the user, so those that run already come on top of the limit.
+    most_threads = _count_threads(os.getuid() or _NOBODY) + job["processes"]
     is_cut = _leave_network()
     os.write(status, b"cut\n" if is_cut else b"open\n")
     # The first process of the new namespace is the child. When it ends, the system kills all others in there.
@@ -33,7 +34,7 @@ def main() -> None:
     _become_nobody()
     if is_cut:
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, _KILL)
-    _set_limits(**job["limits"])
+    _set_limits(most_threads, **job["limits"])
     _run(job["code"], job["tests"])
     os.write(status, job["word"].encode())
     os._exit(0)
@@ -62,15 +63,13 @@ def _become_nobody() -> None:
         ctypes.CDLL(None).setfsuid(0)
 
 
-def _set_limits(*, cpu_s: int, memory_bytes: int, file_bytes: int, processes: int) -> None:
+def _set_limits(most_threads: int, *, cpu_s: int, memory_bytes: int, file_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
     resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
     if sys.platform == "linux":
-        # The system counts the threads of the user, so those that run already come on top.
-        most = _count_threads(os.getuid()) + processes
-        resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
+        resource.setrlimit(resource.RLIMIT_NPROC, (most_threads, most_threads))
         resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
 
 

@@ -24,12 +24,12 @@ _POWER = r"(?:[eE](?P<e>[-+]?[0-9]+)|\s?(?:×|x|\*|\\times|\\cdot)\s?10\s?(?:\^|
 _NUMBER = re.compile(
     # No part of a word (H2O, x1), no exponent (m^2) and not the minus of a difference (10-5).
     rf"(?<![\w^.])(?<!\^\{{)(?:(?<![\w)]\s)(?<![\w)])|(?![-−–+])){_SIGN}"
-    rf"(?:\\[dt]?frac\{{(?P<over>[0-9.]+)\}}\{{(?P<under>[0-9.]+)\}}"
+    rf"(?:\\[dt]?frac\{{(?P<over>[0-9]+(?:[.][0-9]+)?)\}}\{{(?P<under>[0-9]+(?:[.][0-9]+)?)\}}"
     rf"|(?:(?P<whole>[0-9]+)[ ])?(?P<a>[0-9]+)\s?/\s?(?P<b>[0-9]+)(?![0-9/])"
     rf"|(?P<digits>{_DIGITS}){_POWER})(?P<percent>\s?\\?%|\s(?:percent|per cent)\b)?"
 )
 _MARKED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}|####\s*(.+)")
-_ANNOUNCED = re.compile(r"\banswer\b\W*(?:is\b|:|=|\bwould be\b)(?=([^\n]*))", re.IGNORECASE)
+_ANNOUNCED = re.compile(r"\banswer\b\W*(?:is\b|:|=|\bwould be\b)(?=([^\n]{0,300}))", re.IGNORECASE)
 
 
 class Number(NamedTuple):

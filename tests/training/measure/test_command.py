@@ -79,8 +79,8 @@ def test_a_plan_becomes_a_benchmark_and_is_never_paid_twice(
         for name in (SMALL, LARGE)
     )
     assert f"{out}: 8 results, 8 of them new; {usd:.6g} of 1 USD spent" in text
-    assert re.search(rf"{re.escape(LARGE)} +4  1.000 \[1.000, 1.000\]", text)
-    assert re.search(rf"{re.escape(SMALL)} +4  0.500 \[0.000, 1.000\]", text)
+    assert re.search(rf"{re.escape(LARGE)} +4  1.000 \[0.510, 1.000\]", text)
+    assert re.search(rf"{re.escape(SMALL)} +4  0.500 \[0.150, 0.850\]", text)
     assert f"train --prompts data/prompts.csv --benchmark {out}" in text
     found = read_benchmark(out)
     assert found.notes == ()
@@ -152,7 +152,7 @@ def test_ctrl_c_finishes_what_is_paid_and_starts_nothing_new(
     text, _ = running.communicate(timeout=120)
     assert running.returncode == 130
     assert len(read_rows(out)) == len(server.asked) == 2
-    assert "22 rows left, because the run was stopped" in text
+    assert "rows left, because the run was stopped: 22" in text
     assert "the same command again asks for these only" in text
 
 
@@ -182,7 +182,7 @@ def test_the_cap_holds_for_what_is_started_and_over_all_runs(
     assert code == 0
     # 7 thirds are spent, and 0.77 of a call are left: no eighth one may begin. Every worker may have waited for that.
     assert len(server.asked) == 7
-    assert "13 rows left, because a call may cost more than the rest of the budget" in text
+    assert "rows left, because a call may cost more than the rest of the budget: 13" in text
     assert measure(plan, "--max-tokens", 50, budget=most * 3.1)[0] == 0
     assert len(server.asked) == 7
     assert measure(plan, "--max-tokens", 50, budget=most * 3.4)[0] == 0
@@ -197,7 +197,7 @@ def test_a_failed_call_is_told_not_scored_and_asked_again_by_the_next_run(
     code, text, error = measure(sums)
     assert code == 0
     assert len(read_rows(out)) == 6
-    assert "2 rows failed and not scored:" in text
+    assert "rows failed and not scored: 2" in text
     assert f"1 × {LARGE}: unable, BadRequestError 400" in text
     assert "3 + 1?" not in text + error
     server.answer = answer_sums
@@ -234,7 +234,7 @@ def test_a_judge_is_paid_from_the_same_budget_and_its_agreement_is_reported(
         ("greet us", "judge-pair"): ("1.0", f"{LARGE} against {LARGE}", "1"),
     }
     assert "the judge said the same in both orders of 1 of 2 pairs (50%)" in text
-    assert "1 rows without a score:" in text
+    assert "rows without a score: 1" in text
     assert "two replies of the judge had no score" in text
     # 4 answers, the one to compare with, 1 + 2 judgements alone and 2 + 2 of pairs; all are paid once.
     assert len(server.asked) == 12

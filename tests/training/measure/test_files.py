@@ -162,8 +162,10 @@ def test_the_summary_has_the_figures_of_each_model() -> None:
 
     rows = [row("a", "0.0", "1"), row("a", "1.0", "0", "", "length"), row("b", "1.0", "1"), row("b", "1.0")]
     best, other = summarize(rows)
-    assert (best.model, best.score.value, best.score.low, best.score.high, best.n) == ("b", 1.0, 1.0, 1.0, 2)
-    assert (other.model, other.score.value, other.cost_usd, other.latency_s, other.cut) == ("a", 0.5, 0.5, 2.0, 1)
-    assert (other.score.low, other.score.high) == (0.0, 1.0)
+    # By hand, with z² = 3.8415: 1 / (1 + z² / 2), and 0.5 ± z / (2 · √(2 + z²)).
+    assert (best.model, best.score, best.high, best.n) == ("b", 1.0, 1.0, 2)
+    assert best.low == pytest.approx(0.3424, abs=1e-4)
+    assert (other.low, other.high) == pytest.approx((0.0945, 0.9055), abs=1e-4)
+    assert (other.model, other.score, other.cost_usd, other.latency_s, other.cut) == ("a", 0.5, 0.5, 2.0, 1)
     assert find_agreement(rows).agreed == 2
     assert find_agreement(rows).n == 3

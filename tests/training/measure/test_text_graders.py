@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from training.measure.choice import grade_choice, list_options
 from training.measure.exact import grade_exact, normalise
@@ -180,3 +182,33 @@ def test_a_regular_expression_is_searched_for_with_its_own_flags() -> None:
     assert grade_regex("INVOICE", item("invoice")).score == 0
     assert grade_regex("INVOICE", item("(?i)invoice")).score == 1
     assert grade_regex("one\ntwo", item(r"\Atwo")).score == 0
+
+
+PIECES = [
+    "answer is ",
+    "Answer:",
+    "\\boxed{",
+    "\\frac{",
+    "}",
+    "{",
+    "####",
+    "%",
+    "-",
+    ".",
+    ",",
+    " ",
+    "\n",
+    "/",
+    "×10^",
+    "e9",
+    "=",
+]
+PIECES += ["(", ")", "A", "b", "12", "345", "٣", "²", "option", "```", "Paris"]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join) | st.text(max_size=40))
+@example("\\frac{1.2.3}{.}")
+@example("9" * 5000 + "e99999")
+def test_no_text_breaks_a_grader(answer: str) -> None:
+    for grade, expected in ((grade_exact, "a"), (grade_number, "12%"), (grade_choice, "B"), (grade_regex, "a.b")):
+        assert grade(answer, item(expected, CAPITAL)).score in (0.0, 1.0)

@@ -65,6 +65,7 @@ def measure_command(
     """
     from training.measure.answers import Answers
     from training.measure.budget import Budget
+    from training.measure.describe import describe_model
     from training.measure.graders import make_graders
     from training.measure.plan import read_plan
     from training.measure.results import ResultsFile, identify
@@ -97,7 +98,8 @@ def measure_command(
         )
         measurement = Measurement(answers=answers, graders=graders, judge=judge, against=against)
         rows = [(row, measurement.complete(row)) for row in read.rows]
-        with ResultsFile(out, read.header, {identify(fields) for _, fields in rows}) as results:
+        facts = {profile.name: describe_model(profile) for profile in router.profiles}
+        with ResultsFile(out, read.header, {identify(fields) for _, fields in rows}, facts) as results:
             left = [row for row, fields in rows if not results.has(fields)]
             for note in _list_notes(read, results, measurement, budget):
                 click.echo(note)

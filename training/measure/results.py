@@ -33,6 +33,7 @@ class ResultsFile:
         path: The file. It is created if needed.
         header: The columns of the plan.
         wanted: The rows of the plan as `identify` names them.
+        facts: The columns that describe each model, by its name.
 
     Attributes:
         rows: The rows of the plan that have a result, as text by column.
@@ -42,14 +43,22 @@ class ResultsFile:
         InputError: If the file is something else or cannot be written.
     """
 
-    def __init__(self, path: Path, header: Sequence[str], wanted: Collection[tuple[str, ...]]) -> None:
-        known = _read(path)
+    def __init__(
+        self,
+        path: Path,
+        header: Sequence[str],
+        wanted: Collection[tuple[str, ...]],
+        facts: Mapping[str, Mapping[str, str]],
+    ) -> None:
+        self._facts = facts
+        # The facts of a model must agree in all rows, and prices change between two runs.
+        known = [{**row, **facts.get(row["model"], {})} for row in _read(path)]
         pairs = {identity[: len(_PAIR)] for identity in wanted}
         kept = [row for row in known if (found := identify(row)) in wanted or found[: len(_PAIR)] not in pairs]
         self.rows: list[Row] = [row for row in kept if identify(row) in wanted]
         self._done = set(map(identify, self.rows))
         self.replaced = len(known) - len(kept)
-        names = [*header, *HOW, *_FIGURES, *(name for row in known[:1] for name in row)]
+        names = [*header, *HOW, *_FIGURES, *(name for row in [*facts.values(), *known[:1]] for name in row)]
         self._columns = tuple(dict.fromkeys(names))
         try:
             # Also without a change: what a kill left of the last row must go.
@@ -79,7 +88,7 @@ class ResultsFile:
             answer.finish_reason, None if grade.agreed is None else int(grade.agreed),
         )  # fmt: skip
         texts = {name: "" if value is None else str(value) for name, value in zip(_FIGURES, figures, strict=True)}
-        self.rows.append({**row, **texts})
+        self.rows.append({**row, **texts, **self._facts.get(row["model"], {})})
         # One write, so that a kill leaves whole rows. A row in part, after a loss of power, is removed by the next run.
         os.write(self._file, _format([self._order(self.rows[-1])]).encode())
 

@@ -88,6 +88,14 @@ def test_a_plan_becomes_a_benchmark_and_is_never_paid_twice(
         (model, f"{i} + 1?"): float(model == LARGE or i < 3) for i in range(1, 5) for model in (SMALL, LARGE)
     }
     assert {(row["input_tokens"], row["output_tokens"]) for row in read_rows(out)} == {("10", "5")}
+    # A model folder trained on this file has the prices that the next measurement needs.
+    for name in (SMALL, LARGE):
+        facts, profile = found.facts[name], profiles[name]
+        assert (facts.input_usd_per_mtok, facts.output_usd_per_mtok) == (
+            profile.input_usd_per_mtok,
+            profile.output_usd_per_mtok,
+        )
+        assert (facts.capabilities, facts.context_window) == (profile.capabilities, profile.context_window)
     # The same again asks nothing, and a changed grader grades the answers that are paid.
     before = out.read_bytes()
     assert measure(sums)[0] == 0

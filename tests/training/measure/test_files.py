@@ -14,6 +14,7 @@ from training.measure.store import Answer
 from training.measure.summary import find_agreement, summarize
 
 ANSWER = Answer(text="hi", finish_reason="stop", cost_usd=0.001, input_tokens=9, output_tokens=4, latency_s=1.25)
+FACTS = {"small": {"provider": "maker", "input_usd_per_mtok": "0.5"}}
 HEADER = ("prompt", "task", "benchmark", "model", "expected_cost_usd", "grader", "expected")
 
 
@@ -92,7 +93,7 @@ def test_results_are_a_benchmark_file(tmp_path: Path) -> None:
     out = tmp_path / "results.csv"
     prompts = ['say "hi", please', "two\nlines", "=1+1", "plain"]
     rows = [plan_row(prompt, model) for prompt in prompts for model in ("small", "large")]
-    with ResultsFile(out, HEADER, set(map(identify, rows))) as results:
+    with ResultsFile(out, HEADER, set(map(identify, rows)), FACTS) as results:
         for row in rows:
             results.add(row, ANSWER, Grade(0.5))
     found = read_benchmark(out)
@@ -108,12 +109,17 @@ def test_results_are_a_benchmark_file(tmp_path: Path) -> None:
     )
     assert (first.task, first.benchmark) == ("qa", "own")
     assert read_rows(out)[0]["expected_cost_usd"] == ""
+    assert (found.facts["small"].provider, found.facts["small"].input_usd_per_mtok) == ("maker", 0.5)
+    # A later run knows another price, which must hold for all rows.
+    with ResultsFile(out, HEADER, set(), {"small": {"input_usd_per_mtok": "0.25"}}):
+        pass
+    assert read_benchmark(out).facts["small"].input_usd_per_mtok == 0.25
 
 
 def test_every_cut_of_the_file_loses_at_most_the_last_row(tmp_path: Path) -> None:
     out, rows = tmp_path / "results.csv", [plan_row('a "quoted"\nprompt'), plan_row('another\n"\n"')]
     wanted = set(map(identify, rows))
-    with ResultsFile(out, HEADER, wanted) as results:
+    with ResultsFile(out, HEADER, wanted, FACTS) as results:
         first_ends = []
         for row in rows:
             first_ends.append(out.stat().st_size)
@@ -121,7 +127,7 @@ def test_every_cut_of_the_file_loses_at_most_the_last_row(tmp_path: Path) -> Non
     whole = out.read_bytes()
     for end in range(first_ends[0], len(whole)):
         out.write_bytes(whole[:end])
-        with ResultsFile(out, HEADER, wanted) as results:
+        with ResultsFile(out, HEADER, wanted, FACTS) as results:
             assert [results.has(row) for row in rows] == [end >= first_ends[1], False]
         # What is left is whole again.
         assert len(read_rows(out)) == (end >= first_ends[1])
@@ -130,11 +136,11 @@ def test_every_cut_of_the_file_loses_at_most_the_last_row(tmp_path: Path) -> Non
 def test_a_row_that_is_graded_in_another_way_replaces_the_old_one_and_other_rows_stay(tmp_path: Path) -> None:
     out = tmp_path / "results.csv"
     old, other = plan_row("old"), plan_row("other")
-    with ResultsFile(out, HEADER, set(map(identify, (old, other)))) as results:
+    with ResultsFile(out, HEADER, set(map(identify, (old, other))), FACTS) as results:
         for row in (old, other):
             results.add(row, ANSWER, Grade(0.0))
     changed = {**old, "grader": "regex", "note": "new column"}
-    with ResultsFile(out, (*HEADER, "note"), {identify(changed)}) as results:
+    with ResultsFile(out, (*HEADER, "note"), {identify(changed)}, FACTS) as results:
         assert (results.has(changed), results.replaced, results.rows) == (False, 1, [])
         results.add(changed, ANSWER, Grade(1.0))
     assert [(row["prompt"], row["grader"], row["score"]) for row in read_rows(out)] == [
@@ -142,7 +148,7 @@ def test_a_row_that_is_graded_in_another_way_replaces_the_old_one_and_other_rows
         ("old", "regex", "1.0"),
     ]
     # Other parameters are another measurement, too.
-    with ResultsFile(out, HEADER, {identify({**changed, "parameters": '{"max_tokens": 1}'})}) as results:
+    with ResultsFile(out, HEADER, {identify({**changed, "parameters": '{"max_tokens": 1}'})}, FACTS) as results:
         assert results.replaced == 1
 
 
@@ -151,7 +157,7 @@ def test_another_file_is_not_overwritten(content: str, tmp_path: Path) -> None:
     out = tmp_path / "results.csv"
     out.write_bytes(content.encode("latin-1"))
     with pytest.raises(InputError, match="name a new file"):
-        ResultsFile(out, HEADER, set())
+        ResultsFile(out, HEADER, set(), {})
     assert out.read_bytes() == content.encode("latin-1")
 
 

@@ -144,11 +144,16 @@ def _report_stop(under_way: int) -> None:
 
 
 def _list_notes(read: MeasurePlan, results: ResultsFile, measurement: Measurement, budget: Budget) -> Iterator[str]:
+    from training.data.problems import count_more
     from training.measure.code import CodeGrader
     from training.measure.graders import JUDGES
 
     if read.repeated:
         yield f"note: {read.repeated} rows of the plan repeat another one and are left out"
+    if read.unknown:
+        rows, names = sum(read.unknown.values()), ", ".join(sorted(read.unknown)[:_SHOWN_REASONS])
+        more = count_more(max(0, len(read.unknown) - _SHOWN_REASONS), "models")
+        yield f"note: {rows} rows are left out, because the configuration does not have their models: {names}{more}"
     if results.rows:
         yield f"{len(results.rows)} rows have a result already"
     if results.replaced:

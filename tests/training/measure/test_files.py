@@ -62,7 +62,7 @@ def test_a_plan_keeps_all_its_columns_and_its_order(tmp_path: Path) -> None:
     ("row", "message"),
     [
         (" ,qa,small,exact,4,", "prompt must not be empty"),
-        ("hi,qa,huge,exact,4,", "model 'huge' is not in the configuration; known: small, large"),
+        ("hi,qa, ,exact,4,", "model must not be empty"),
         ("hi,chess,small,exact,4,", "task 'chess' is unknown"),
         ("hi,qa,small,,4,", "grader must be one of exact, number"),
         ("hi,qa,small,exact,,", "expected must not be empty for the grader exact"),
@@ -81,6 +81,17 @@ def test_each_mistake_is_reported_with_its_row_before_anything_is_paid(row: str,
         read(path)
     assert message in str(raised.value)
     assert "'hi'" not in str(raised.value)
+
+
+def test_rows_of_models_that_cannot_be_asked_are_left_out_and_counted(tmp_path: Path) -> None:
+    path = tmp_path / "plan.csv"
+    path.write_text("prompt,model,grader,expected\nhi,small,exact,4\nhi,huge,,\nho,huge,exact,4\n")
+    found = read(path)
+    assert [row.model for row in found.rows] == ["small"]
+    assert found.unknown == {"huge": 2}
+    path.write_text("prompt,model,grader,expected\nhi,huge,exact,4\n")
+    with pytest.raises(DatasetError, match="these are: small, large"):
+        read(path)
 
 
 def test_a_judge_needs_no_expected_answer_and_a_pair_may_be_compared_with_a_model(tmp_path: Path) -> None:

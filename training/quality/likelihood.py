@@ -187,4 +187,5 @@ def differentiate(cells: CellArrays, solution: Solution) -> Parameters:
         spread=spread / at.spread,
         own=own / at.own,
         factors=2 * between @ at.factors,
+        unsure=between.diagonal(),
     )

@@ -45,6 +45,8 @@ class Parameters:
         spread: How far each benchmark spreads the models, 1 on average, shape (columns,).
         own: Factor of `benchmark` for each benchmark, shape (columns,).
         factors: Loadings of the tasks on what models are good at besides the level, shape (tasks, rank).
+        unsure: Variance of a model's deviation on a task because the loadings of a rarely measured task are hardly known,
+            shape (tasks,).
     """
 
     difficulty: float
@@ -57,12 +59,13 @@ class Parameters:
     spread: NDArray[np.float64]
     own: NDArray[np.float64]
     factors: NDArray[np.float64]
+    unsure: NDArray[np.float64]
 
     @property
     def between_tasks(self) -> NDArray[np.float64]:
         """Covariance of the deviations of one model on two tasks, shape (tasks, tasks)."""
         common = self.level**2 + self.factors @ self.factors.T
-        return np.asarray(common + self.task**2 * np.eye(len(self.factors)))
+        return np.asarray(common + np.diag(self.task**2 + self.unsure))
 
     @property
     def own_deviation(self) -> NDArray[np.float64]:
@@ -97,6 +100,7 @@ def unpack(vector: NDArray[np.float64], cells: CellArrays) -> Parameters:
         spread=np.exp(_SPREAD * spread),
         own=np.exp(_OWN * own),
         factors=_FACTORS * factors.reshape(len(cells.tasks), -1),
+        unsure=_count_factors(cells) * _FACTORS**2 / (1 + _count_models(cells)),
     )
 
 
@@ -118,6 +122,12 @@ def pack_gradient(slopes: Parameters, at: Parameters) -> NDArray[np.float64]:
 
 def _count_factors(cells: CellArrays) -> int:
     return _RANK if len(np.unique(cells.task)) >= _MIN_TASKS else 0
+
+
+def _count_models(cells: CellArrays) -> NDArray[np.int64]:
+    """Return how many models were measured on each task."""
+    pairs = np.unique(np.stack([cells.task[cells.column], cells.model]), axis=1)
+    return np.bincount(pairs[0], minlength=len(cells.tasks))
 
 
 def _split(vector: NDArray[np.float64], cells: CellArrays) -> list[NDArray[np.float64]]:

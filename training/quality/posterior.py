@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.stats import norm
 
 from router.types import Estimate
 from training.quality.cells import Cell, CellArrays
@@ -37,10 +38,9 @@ def estimate_qualities(cells: Sequence[Cell], tasks: Sequence[str], traits: Trai
     estimates = {}
     for model in traits.models:
         means, covariance = posterior.predict(model)
-        pairs = zip(tasks, means.tolist(), np.sqrt(covariance.diagonal()).tolist(), strict=True)
-        estimates[model] = {
-            task: Estimate(mean=min(max(mean, 0.0), 1.0), stderr=error, n=n[model, task]) for task, mean, error in pairs
-        }
+        errors = np.sqrt(covariance.diagonal())
+        pairs = zip(tasks, _clip(means, errors).tolist(), errors.tolist(), strict=True)
+        estimates[model] = {task: Estimate(mean=mean, stderr=error, n=n[model, task]) for task, mean, error in pairs}
     return estimates
 
 
@@ -134,3 +134,10 @@ class Posterior:
         spreads = self.solution.parameters.spread
         usual = float(np.exp(np.log(spreads).mean())) if len(spreads) else 1.0
         return shares, np.where(count[:, 0] > 0, shares @ spreads, usual)
+
+
+def _clip(means: NDArray[np.float64], errors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the means of normal distributions of which everything below 0 counts as 0, and everything above 1 as 1."""
+    low, high = -means / errors, (1 - means) / errors
+    inside = means * (norm.cdf(high) - norm.cdf(low)) + errors * (norm.pdf(low) - norm.pdf(high))
+    return np.asarray(np.clip(inside + norm.sf(high), 0.0, 1.0))

@@ -5,8 +5,8 @@ from scipy.stats import multivariate_normal
 from training.data.facts import ModelFacts
 from training.quality.cells import Cell, CellArrays
 from training.quality.likelihood import differentiate, solve
-from training.quality.parameters import pack_gradient, start_vector, unpack
-from training.quality.posterior import Posterior
+from training.quality.parameters import Parameters, pack_gradient, start_vector, unpack
+from training.quality.posterior import Posterior, estimate_qualities
 from training.quality.traits import describe_models
 
 _TASKS = ("qa", "math", "coding", "writing", "advice", "ethics")
@@ -26,9 +26,9 @@ def make_cells(seed: int = 0) -> CellArrays:
     return CellArrays.of(cells, _TASKS, describe_models(list(facts), facts, {}))
 
 
-def covariance_of(cells: CellArrays, vector: np.ndarray) -> np.ndarray:
+def covariance_of(cells: CellArrays, at: Parameters) -> np.ndarray:
     """The covariance of all cells, written out from the definition of the model."""
-    at, traits, n = unpack(vector, cells), cells.traits, len(cells.mean)
+    traits, n = cells.traits, len(cells.mean)
     described, k = np.hstack([traits.numbers, traits.makers]), traits.numbers.shape[1]
     effects = np.array([at.numbers**2] * k + [at.makers**2] * traits.makers.shape[1])
     whole = np.diag(cells.variance)
@@ -51,7 +51,7 @@ def test_the_loss_is_the_density_of_the_scores() -> None:
     cells = make_cells()
     for seed in (1, 2):
         vector = start_vector(cells) + 0.5 * np.random.default_rng(seed).standard_normal(len(start_vector(cells)))
-        density = multivariate_normal.logpdf(cells.mean - 0.5, cov=covariance_of(cells, vector))
+        density = multivariate_normal.logpdf(cells.mean - 0.5, cov=covariance_of(cells, unpack(vector, cells)))
         n = len(cells.mean)
         assert solve(cells, unpack(vector, cells)).loss + n / 2 * np.log(2 * np.pi) == pytest.approx(-density)
 
@@ -80,11 +80,25 @@ def test_a_prediction_is_the_normal_distribution_given_the_scores() -> None:
         task=cells.task,
         **{name: getattr(cells, name)[~hidden] for name in ("model", "column", "mean", "variance")},
     )
-    mean, variance = Posterior(cells=seen, solution=solve(seen, unpack(vector, seen))).predict_mean(
+    at = unpack(vector, seen)
+    mean, variance = Posterior(cells=seen, solution=solve(seen, at)).predict_mean(
         cells.traits.models[2], cells.column[hidden]
     )
-    whole = covariance_of(cells, vector)
+    whole = covariance_of(cells, at)
     gain = whole[np.ix_(hidden, ~hidden)] @ np.linalg.inv(whole[np.ix_(~hidden, ~hidden)])
     left = whole[np.ix_(hidden, hidden)] - gain @ whole[np.ix_(~hidden, hidden)]
     assert mean == pytest.approx(0.5 + (gain @ (cells.mean[~hidden] - 0.5)).mean())
     assert variance + cells.variance[hidden].sum() / 4 == pytest.approx(left.sum() / 4)
+
+
+def test_qualities_beyond_the_scale_count_as_its_ends() -> None:
+    # All models have 0.99 on an easy task, and the hidden one is better than they are elsewhere: more than 1 is no quality.
+    traits = describe_models(["a", "b", "c", "best"], {}, {})
+    cells = [Cell(model=m, task="qa", benchmark="x", mean=s, n=1e4) for m, s in zip("abc", (0.3, 0.4, 0.5), strict=True)]
+    cells += [Cell(model=m, task="math", benchmark="y", mean=0.99, n=1e4) for m in "abc"]
+    found = estimate_qualities(
+        [*cells, Cell(model="best", task="qa", benchmark="x", mean=0.95, n=1e4)], ("qa", "math"), traits
+    )
+    mean, error = found["best"]["math"].mean, found["best"]["math"].stderr
+    assert 0.9 < mean < 1
+    assert error > 0.03

@@ -12,7 +12,7 @@ import click
 import numpy as np
 
 from router.errors import InputError
-from training.cli.options import model_option, path_option, seed_option
+from training.cli.options import path_option, seed_option
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +31,7 @@ _SHOWN = 12
     "--usd-per-point", type=float, help="USD that one more point of quality is worth; default: cheap, balanced and quality."
 )
 @click.option("--later-prompts", type=float, default=100_000, show_default=True, help="Prompts that the scores will serve.")
-@model_option
+@path_option("--config", help="Configuration file: only its models are measured. It names the model folder.")
 @seed_option
 @path_option("--out", required=True, help="CSV file to write the pairs to, for `llm-router-train measure`.")
 def plan_command(
@@ -42,7 +42,7 @@ def plan_command(
     log: Path | None,
     usd_per_point: float | None,
     later_prompts: float,
-    model: Path | None,
+    config: Path | None,
     seed: int,
     out: Path,
 ) -> None:
@@ -52,13 +52,13 @@ def plan_command(
     own mix of tasks. The list ends where more scores would cost more than they are worth.
     """
     from router.core import Router
-    from router.model_folder.load import find_model_folder
     from training.measure.propose import propose
+    from training.measure.router import open_router
 
     for name, value in (("--budget-usd", budget_usd), ("--later-prompts", later_prompts)):
         if not value > 0:
             raise InputError(f"{name} must be above 0, got {value}")
-    router = Router.load(model or find_model_folder())
+    router = Router.load() if config is None else open_router(config)[0]
     tasks = tuple(router.predict("any").probabilities)
 
     def predict(texts: Sequence[str]) -> NDArray[np.float64]:
@@ -69,6 +69,7 @@ def plan_command(
         benchmark,
         prompts=prompts,
         log=log,
+        models=None if config is None else {profile.name for profile in router.profiles},
         tasks=tasks,
         predict=predict,
         budget_usd=budget_usd,

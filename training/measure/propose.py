@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,6 +61,7 @@ def propose(
     *,
     prompts: Path | None,
     log: Path | None,
+    models: Collection[str] | None,
     tasks: Sequence[str],
     predict: Predict,
     budget_usd: float,
@@ -74,6 +75,7 @@ def propose(
         benchmark: What was measured so far. Its models are measured further.
         prompts: CSV file of prompts that can be graded. Its other columns are copied. None: the prompts of the benchmark.
         log: Log whose mix of tasks counts. None: that of the prompts.
+        models: The models that can be measured. None: all of the benchmark.
         tasks: The tasks of the classifier.
         predict: Predicts the task of a prompt that names none.
         budget_usd: What the scores may cost together.
@@ -95,14 +97,15 @@ def propose(
     if log is not None:
         share = predict([entry.text for entry in read_log(log)]).mean(axis=0)
     posterior, cost_usd = _learn(table, tasks, predict)
-    models = posterior.cells.traits.models
-    scored = _mark_scored(table, texts, models)
+    names = posterior.cells.traits.models
+    scored = _mark_scored(table, texts, names)
+    can_be_measured = np.array([models is None or name in models for name in names])[:, None]
     of_task = np.eye(len(tasks), dtype=np.int64)[task]
     knowledge = Knowledge.of(
         posterior,
         cost_usd=cost_usd,
         # A model that costs nothing is still not measured without end.
-        measure_usd=np.maximum(cost_usd, 1e-9),
+        measure_usd=np.where(can_be_measured, np.maximum(cost_usd, 1e-9), np.nan),
         share=share,
         available=(~scored).astype(np.int64).T @ of_task,
     )
@@ -115,12 +118,12 @@ def propose(
         | {
             "prompt": texts[i],
             "task": tasks[task[i]],
-            "model": models[model],
+            "model": names[model],
             "expected_cost_usd": f"{cost_usd[model, task[i]]:.6g}",
         }
         for i, model in pairs
     ]
-    return Proposal(plan=plan, models=models, tasks=tuple(tasks), header=tuple(header), rows=tuple(rows))
+    return Proposal(plan=plan, models=names, tasks=tuple(tasks), header=tuple(header), rows=tuple(rows))
 
 
 def _read_pool(path: Path) -> dict[str, dict[str, str]]:

@@ -59,7 +59,7 @@ class RoutingDecision:
     >>> decision.task, decision.model == decision.ranking[0], decision.fallbacks == decision.ranking[1:]
     ('writing', True, True)
     >>> decision
-    <RoutingDecision: gemma-4-31b-it for writing (1.00), 66 fallbacks>
+    <RoutingDecision: gemini-3-flash-preview for writing (1.00), 109 fallbacks>
     >>> print(decision.explain().splitlines()[0])
     task: writing, by classifier, first tier (writing 1.00, ...)
     """

@@ -91,9 +91,9 @@ def test_prefer_cheap_costs_no_more_than_balanced_and_that_no_more_than_quality(
 @pytest.mark.parametrize("floor", [0.0, 0.5, 0.9, 1.0])
 def test_quality_floor_takes_the_cheapest_that_reaches_its_share_of_the_best(shipped: Router, floor: float) -> None:
     decision = shipped.route(PROMPTS[0], quality_floor=floor)
-    needed = floor * max(score.quality for score in decision.scores.values())
-    reaching = [score.cost_usd or 0 for score in decision.scores.values() if score.quality >= needed]
-    assert decision.scores[decision.model].quality >= needed
+    needed = floor * max(score.bound for score in decision.scores.values())
+    reaching = [score.cost_usd or 0 for score in decision.scores.values() if score.bound >= needed]
+    assert decision.scores[decision.model].bound >= needed
     assert decision.scores[decision.model].cost_usd == min(reaching)
 
 
@@ -535,7 +535,7 @@ def test_two_profiles_with_one_name_are_refused() -> None:
 def test_reprs_are_one_line_and_notebooks_get_a_table(shipped: Router) -> None:
     router = Router.load(prefer="cheap")
     decision, batch = router.route("write a haiku about rain"), router.route_many(["2 + 2?", "write a haiku about rain"])
-    assert repr(router) == "<Router: 67 models, strategy='contextual', prefer='cheap'>"
+    assert repr(router) == "<Router: 110 models, strategy='contextual', prefer='cheap'>"
     assert repr(decision) == f"<RoutingDecision: {decision.model} for writing (1.00), {len(decision.fallbacks)} fallbacks>"
     for shown in (router, decision, batch):
         assert len(repr(shown)) < 120

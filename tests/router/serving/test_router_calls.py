@@ -38,8 +38,9 @@ def test_feedback_moves_later_decisions_but_not_the_profiles() -> None:
         router.feedback(router.route("hello"), 0.0, model="best")
     decision = router.route("hello")
     assert decision.model == "good"
-    # A fourteenth of 200 scores of 0 for each task: 100 · 0.9 / (100 + 200 / 14 / 0.25)
-    assert decision.scores["best"].quality == pytest.approx(0.5727, abs=1e-4)
+    # A fourteenth of 200 scores of 0 for each task is n = 14.29. The prior counts as 0.25 / 0.1² = 25 scores, less the share
+    # of the memory of 500 that is full: 25 · (1 - n / 500) = 24.29. So 24.29 · 0.9 / (24.29 + 14.29).
+    assert decision.scores["best"].quality == pytest.approx(0.5667, abs=1e-4)
     assert router.profiles == before
     with pytest.raises(InputError, match="make it with learn=True"):
         serve().feedback(decision, 1.0)

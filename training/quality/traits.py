@@ -25,7 +25,7 @@ class Traits:
         models: Names of the models, sorted.
         numbers: Logarithm of the price, logarithm of the size and date of release, shape (models, 3). Each column has mean 0
             and standard deviation 1 over the models for which it is known. It is 0 where it is unknown.
-        makers: 1 if a model is by a maker, shape (models, makers). Makers of one family are left out.
+        makers: 1 if a model is by a maker, shape (models, makers). A maker of one family is left out.
         family: Family of each model, shape (models,). A model and its variants, such as `gpt-5.5@high`, are one family.
     """
 
@@ -52,7 +52,7 @@ def describe_models(models: Sequence[str], facts: Mapping[str, ModelFacts], cost
     ]
     return Traits(
         models=names,
-        numbers=_standardise(np.array(numbers, np.float64).reshape(len(names), -1)),
+        numbers=_standardise(np.array(numbers, np.float64).reshape(len(names), 3)),
         makers=_mark_makers([fact.provider for fact in known], families),
         family=np.unique(families, return_inverse=True)[1].astype(np.int64),
     )
@@ -87,4 +87,6 @@ def _mark_makers(providers: Sequence[str], families: Sequence[str]) -> NDArray[n
     makers = sorted({maker for maker in providers if maker})
     of = {maker: {family for family, name in zip(families, providers, strict=True) if name == maker} for maker in makers}
     shared = [maker for maker in makers if len(of[maker]) > 1]
-    return np.array([[name == maker for maker in shared] for name in providers], np.float64).reshape(len(providers), -1)
+    return np.array([[name == maker for maker in shared] for name in providers], np.float64).reshape(
+        len(providers), len(shared)
+    )

@@ -142,8 +142,8 @@ def test_all_models_can_be_shown(page: Page, model_folder: Path, monkeypatch: py
         page.get_by_label("Prompt", exact=True).fill(PROMPT)
         rows = page.get_by_role("table", name="Models, best first").get_by_role("rowheader")
         expect(rows).to_have_count(15)
-        page.get_by_role("button", name="Show all 67 models").click()
-        expect(rows).to_have_count(67)
+        page.get_by_role("button", name="Show all 110 models").click()
+        expect(rows).to_have_count(110)
     finally:
         gateway.close()
 

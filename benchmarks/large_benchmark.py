@@ -25,7 +25,7 @@ from pathlib import Path
 
 from training.data.benchmark import read_benchmark
 from training.data.prompts import TASKS
-from training.quality.profiles import learn_profiles
+from training.quality.profiles import learn_models
 
 ROOT = Path(__file__).parent.parent
 COLUMNS = ("prompt", "task", "benchmark", "model", "score", "cost_usd", "input_tokens", "output_tokens", "latency_s")
@@ -103,7 +103,7 @@ def measure(path: Path) -> dict[str, float]:
     start = time.process_time()
     table = read_benchmark(path)
     middle = time.process_time()
-    learn_profiles(table.results, table.facts, TASKS)
+    learn_models(table.results, table.facts, TASKS)
     return {
         "rows": len(table.results),
         "prompts": len(table.results.prompts),

@@ -4,7 +4,8 @@
 
 Half of the prompts are held out. In the other half no row is known at first. Rows are added in rounds: those of `plan`
 (most value per row, over four prices of a point), random ones, or equally many for each model and task. After each round the
-qualities are learned again from the known rows. A model is then chosen for each held-out prompt by its task, at 100 prices.
+qualities are learned again from the known rows. A model is then chosen for each held-out prompt by its task, as the router
+chooses, at 100 prices.
 AIQ is the area under the curve of true quality over true cost, divided by the span of cost. The last column is AIQ with all
 rows of the half.
 """
@@ -13,15 +14,18 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from router.types import RISK_AVERSION
 from training.data.benchmark import BenchmarkSet, read_benchmark
 from training.quality.cells import Cell, CellArrays
 from training.quality.information import Knowledge, Purchase, make_plan, pick_prompts
 from training.quality.outcomes import pivot
 from training.quality.posterior import Posterior
+from training.quality.same_prompts import compare_on_same_prompts
 from training.quality.traits import Traits, describe_models
 from training.verdict.curves import average_quality, convex_hull
 from training.verdict.sweep import sweep_prices
@@ -31,18 +35,31 @@ _LATER_PROMPTS = 1e9  # the simulation ends by rows, never because more would no
 
 
 class Simulation:
-    """One split of a table, on which rows are bought."""
+    """One split of a table, on which rows are bought.
 
-    def __init__(self, table: BenchmarkSet, seed: int) -> None:
-        whole = pivot(table.results, table.facts)
+    Args:
+        table: The table.
+        seed: Seed of the split.
+        compares: Whether models are compared on the same prompts.
+    """
+
+    def __init__(self, table: BenchmarkSet, seed: int, *, compares: bool = True) -> None:
+        self.compares = compares
+        found = pivot(table.results, table.facts)
+        columns = sorted(range(len(found.models)), key=found.models.__getitem__)
+        whole = replace(
+            found,
+            models=tuple(found.models[i] for i in columns),
+            score=found.score[:, columns],
+            cost_usd=found.cost_usd[:, columns],
+        )
         complete = np.flatnonzero(~np.isnan(whole.score).any(axis=1))
         half = np.random.default_rng(seed).permutation(complete)
         self.known, self.held_out = (whole.take(part) for part in np.array_split(half, 2))
         self.tasks = tuple(sorted(set(whole.tasks)))
-        self.models = tuple(sorted(whole.models))
-        columns = [whole.models.index(model) for model in self.models]
-        self.score, self.test = self.known.score[:, columns], self.held_out.score[:, columns]
-        cost, self.test_usd = (np.nan_to_num(part.cost_usd[:, columns]) for part in (self.known, self.held_out))
+        self.models = whole.models
+        self.score, self.test = self.known.score, self.held_out.score
+        cost, self.test_usd = (np.nan_to_num(part.cost_usd) for part in (self.known, self.held_out))
         self.task = np.array([self.tasks.index(task) for task in self.known.tasks])
         self.test_task = np.array([self.tasks.index(task) for task in self.held_out.tasks])
         # List prices are known before anything is graded; the mean cost of a task takes their place.
@@ -58,21 +75,26 @@ class Simulation:
 
     def learn(self, scored: np.ndarray) -> Posterior:
         """Return the posterior given the rows of a mask, shape (prompts, models)."""
-        benchmarks = np.array(self.known.benchmarks)
+        scores = replace(self.known, score=np.where(scored, self.score, np.nan))
         sums: dict[tuple[str, str, str], list[float]] = defaultdict(list)
         for prompt, model in np.argwhere(scored).tolist():
-            key = self.models[model], self.tasks[self.task[prompt]], str(benchmarks[prompt])
+            key = self.models[model], self.known.tasks[prompt], self.known.benchmarks[prompt]
             sums[key].append(self.score[prompt, model])
         cells = [
             Cell(model=m, task=t, benchmark=b, mean=float(np.mean(values)), n=len(values))
             for (m, t, b), values in sums.items()
         ]
+        if self.compares:
+            cells = compare_on_same_prompts(cells, scores, np.eye(len(self.tasks))[self.task], self.tasks)
         return Posterior.of(CellArrays.of(cells, self.tasks, self.traits))
 
-    def find_aiq(self, posterior: Posterior) -> float:
-        """Return the decision quality on the held-out prompts."""
-        quality = np.array([posterior.predict(model)[0] for model in self.models]).T[self.test_task]
-        choices = sweep_prices("router", quality, self.cost_usd.T[self.test_task]).choices
+    def find_aiq(self, posterior: Posterior, *, without: int | None = None) -> float:
+        """Return the decision quality on the held-out prompts, without one of the models if it is named."""
+        found = [posterior.predict(model) for model in self.models]
+        bound = np.array([mean - RISK_AVERSION * np.sqrt(covariance.diagonal()) for mean, covariance in found])
+        if without is not None:
+            bound[without] = -np.inf
+        choices = sweep_prices("router", bound.T[self.test_task], self.cost_usd.T[self.test_task]).choices
         rows = np.arange(len(self.test))
         points = [(self.test_usd[rows, c].mean(), self.test[rows, c].mean()) for c in choices]
         singles = list(zip(self.test_usd.mean(axis=0), self.test.mean(axis=0), strict=True))

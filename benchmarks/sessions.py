@@ -35,7 +35,7 @@ from router.types import ModelProfile, Preference, RoutingContext, TaskPredictio
 from training.data.benchmark import read_benchmark
 from training.data.facts import ModelFacts
 from training.data.results import Results
-from training.quality.profiles import learn_profiles
+from training.quality.profiles import learn_models
 
 # Input, cached input and output. None: no cache.
 PRICES: Mapping[str, tuple[float, float | None, float]] = {
@@ -81,7 +81,7 @@ def main() -> None:
     rng = np.random.default_rng(given.seed)
     taught = rng.random(len(results.prompts)) < _TAUGHT_SHARE
     facts = {m: ModelFacts(**dict(zip(_PRICE_NAMES, PRICES[m], strict=True)), cache_lifetime_s=_LIFETIME_S) for m in models}
-    profiles = learn_profiles(results.take(_rows(results, models, taught)), facts, results.tasks)
+    profiles = learn_models(results.take(_rows(results, models, taught)), facts, results.tasks).profiles
     asked = _tabulate(results, models, ~taught)
     sessions = [_draw_session(asked, random.Random(f"{given.seed} {i}")) for i in range(given.sessions)]
     print(f"{len(models)} models, {given.sessions} sessions, {sum(map(len, sessions))} requests, seed {given.seed}")

@@ -4,7 +4,8 @@
 
 Cells (a model on a task) are hidden and predicted from the rest of the table, then whole models. The columns are the mean
 absolute error, the share of hidden means inside the 80 % and the 95 % interval, and the mean standard error. The intervals
-include the sampling error of a hidden mean. The baseline is the level of the model plus the level of the benchmark.
+include the sampling error of a hidden mean. If nobody says of how many prompts it is the mean, 100 are assumed, so the line
+"with n" counts only the others. The baseline is the level of the model plus the level of the benchmark.
 
 With `--regret`, each model is hidden on all of its tasks, or on all but one or two. A model is then chosen for each task, at
 five prices of cost. The regret is how much less true utility the choice has than the best model, in points of quality. It is
@@ -25,7 +26,7 @@ import numpy as np
 from training.data.benchmark import BenchmarkSet, read_benchmark
 from training.quality.cells import Cell, CellArrays
 from training.quality.posterior import Posterior
-from training.quality.profiles import sum_by_task
+from training.quality.profiles import ASSUMED_N, sum_by_task
 from training.quality.traits import Traits, describe_models
 
 Group = tuple[str, str]
@@ -46,7 +47,7 @@ def describe(table: BenchmarkSet) -> Traits:
 
 
 def predict(cells: Sequence[Cell], hidden: dict[Group, list[Cell]], tasks: Sequence[str], traits: Traits) -> list[tuple]:
-    """Return the error, the standard error and the baseline's error of each hidden mean."""
+    """Return the error, the standard error and the baseline's error of each hidden mean, and whether its n is assumed."""
     arrays = CellArrays.of(cells, tasks, traits)
     posterior = Posterior.of(arrays)
     levels = fit_levels(cells)
@@ -61,7 +62,8 @@ def predict(cells: Sequence[Cell], hidden: dict[Group, list[Cell]], tasks: Seque
         truth = sum(cell.mean for cell in seen) / len(seen)
         sampling = sum(cell.variance for cell in seen) / len(seen) ** 2
         baseline = sum(levels[model] + levels[task, cell.benchmark] for cell in seen) / len(seen)
-        found.append((truth - mean, math.sqrt(variance + sampling), truth - baseline))
+        assumed = any(cell.n == ASSUMED_N for cell in seen)
+        found.append((truth - mean, math.sqrt(variance + sampling), truth - baseline, assumed))
     return found
 
 
@@ -77,7 +79,7 @@ def fit_levels(cells: Sequence[Cell], ridge: float = 1.0) -> dict:
 
 
 def evaluate(table: BenchmarkSet, *, whole_models: bool, folds: int, seed: int) -> str:
-    """Return one line of figures."""
+    """Return a line of figures, and one for the means with a known number of prompts if it is not known of all."""
     tasks = sorted(table.results.tasks)
     cells, _ = sum_by_task(table.results, tasks, None)
     traits = describe(table)
@@ -92,10 +94,17 @@ def evaluate(table: BenchmarkSet, *, whole_models: bool, folds: int, seed: int) 
         hidden = {key: group for key, group in groups.items() if fold_of[key[0] if whole_models else key] == fold}
         left = [cell for key, group in groups.items() if key not in hidden for cell in group]
         found += predict(left, hidden, tasks, traits)
-    error, deviation, baseline = np.array(found).T
+    what, known = "models" if whole_models else "cells", [row for row in found if not row[-1]]
+    parts = [(what, found)] + [(" with n", known)] * (0 < len(known) < len(found))
+    return "\n".join(summarize(*part) for part in parts)
+
+
+def summarize(name: str, found: list[tuple]) -> str:
+    """Return one line of figures."""
+    error, deviation, baseline, _ = np.array(found).T
     inside = [float((abs(error) < NormalDist().inv_cdf(0.5 + level / 2) * deviation).mean()) for level in (0.8, 0.95)]
     return (
-        f"{'models' if whole_models else 'cells':7}{len(found):5}{abs(baseline).mean():10.4f}{abs(error).mean():8.4f}"
+        f"{name:7}{len(found):5}{abs(baseline).mean():10.4f}{abs(error).mean():8.4f}"
         f"{inside[0]:8.3f}{inside[1]:8.3f}{deviation.mean():9.4f}"
     )
 

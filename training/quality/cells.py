@@ -24,6 +24,8 @@ class Cell:
         benchmark: Name of the benchmark.
         mean: Mean score, in [0, 1].
         n: Number of prompts. A prompt whose task is only predicted counts with its probability.
+        gain: How many times as much as prompts drawn at random these tell. More than 1 if other models answered the same
+            ones and also others.
     """
 
     model: str
@@ -31,16 +33,17 @@ class Cell:
     benchmark: str
     mean: float
     n: float
+    gain: float = 1.0
 
     @property
     def variance(self) -> float:
-        """Squared standard error of the mean: p(1 − p)/n with p = (n·mean + 1)/(n + 2).
+        """Squared standard error of the mean: p(1 − p) / (n · gain) with p = (n·mean + 1)/(n + 2).
 
         This is the largest variance that scores in [0, 1] with this mean can have (Bhatia and Davis, 2000). Laplace's
         correction of p keeps a perfect score from being certain.
         """
         p = (self.n * self.mean + 1) / (self.n + 2)
-        return p * (1 - p) / self.n
+        return p * (1 - p) / (self.n * self.gain)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -15,7 +15,7 @@ from training.classifier.linear import head_logits
 from training.data.benchmark import BenchmarkSet
 from training.data.results import Results
 from training.quality.outcomes import Outcomes
-from training.quality.profiles import learn_profiles
+from training.quality.profiles import learn_models
 from training.quality.prompt_table import PromptTable
 
 if TYPE_CHECKING:
@@ -48,8 +48,10 @@ def make_table_builder(benchmark: BenchmarkSet, outcomes: Outcomes, prompts: Pro
     def build_table(mask: NDArray[np.bool_]) -> ProfileTable:
         kept = np.append(mask, True)[row_of_code]
         rows = Results.concat(part.take(kept[part.prompt]) for part in results.chunks())
-        profiles = learn_profiles(rows, benchmark.facts, prompts.tasks, task_probabilities=look_up)
-        known = {profile.name: profile for profile in profiles}
+        learned = learn_models(
+            rows, benchmark.facts, prompts.tasks, task_probabilities=look_up, outcomes=outcomes.take(mask)
+        )
+        known = {profile.name: profile for profile in learned.profiles}
         return ProfileTable([known.get(name, ModelProfile(name=name)) for name in outcomes.models], prompts.tasks)
 
     return build_table

@@ -16,7 +16,7 @@ from training.quality.dial import find_knee, measure_risk
 from training.quality.expectations import expect_with_heads, make_table_builder
 from training.quality.outcomes import pivot
 from training.quality.overlap import measure_overlap
-from training.quality.profiles import learn_profiles
+from training.quality.profiles import learn_models
 from training.quality.prompt_heads import MIN_PROMPTS, PromptHeadFits, fit_prompt_heads
 from training.quality.prompt_table import FeatureClassifier, Featurize, PromptTable, make_prompt_table
 from training.quality.sample import Sample
@@ -67,12 +67,13 @@ def fit_scoring(
     outcomes = pivot(benchmark.results, benchmark.facts)
     prompts = make_prompt_table(outcomes.prompts, labelled.tasks, classifier, featurize)
     row_of_prompt = {prompt: row for row, prompt in enumerate(outcomes.prompts)}
-    profiles = learn_profiles(
+    profiles = learn_models(
         sample.rows,
         benchmark.facts,
         labelled.tasks,
         task_probabilities=lambda texts: prompts.probabilities[[row_of_prompt[text] for text in texts]],
-    )
+        outcomes=outcomes,
+    ).profiles
     build_table = make_table_builder(benchmark, outcomes, prompts)
     head_fits = fit_prompt_heads(outcomes, prompts, build_table, seed=seed, jobs=jobs)
     # The knee is an average over prompts. A few benchmark prompts would not represent the traffic.

@@ -10,9 +10,9 @@ The model. The mean score of model m on benchmark c of task t is
   the same model, ρ for variants of one model, and 0 otherwise, times the covariance between the two tasks.
 - w_m,c is what it is better on this benchmark than on others of the task, and e the error of a mean of n scores.
 
-Given the parameters, everything is normal and has a closed form. The parameters maximise the marginal likelihood times a
-weak prior (empirical Bayes). The scores of one family form a block; μ, d and β are shared by all blocks (mixed model
-equations, Henderson, 1975, Biometrics 31:423–447).
+Given the parameters, everything is normal and has a closed form. The scores of one family form a block; μ, d and β are
+shared by all blocks (mixed model equations, Henderson, 1975, Biometrics 31:423–447). The most likely parameters maximise the
+marginal likelihood times a weak prior. In a small table others are nearly as likely, so several are drawn around them.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 MIDDLE, _MIDDLE_DEVIATION = 0.5, 0.25
 _MAX_ITERATIONS = 100
 _TOLERANCE = 1e-6
+# Step of the differences that give the curvature, in prior standard deviations.
+_STEP = 1e-4
 
 
 class Block(NamedTuple):
@@ -77,8 +79,17 @@ class Solution:
     loss: float
 
 
-def fit_parameters(cells: CellArrays) -> Parameters:
-    """Return the parameters that the cells make most likely."""
+def draw_parameters(cells: CellArrays, count: int) -> list[Parameters]:
+    """Return parameters that fit the cells, each as likely as the others.
+
+    They are drawn from a normal distribution around the most likely ones, with the curvature there (Laplace's method,
+    Tierney and Kadane, 1986, JASA 81:82–86). The draws are the same in every call. They come in opposite pairs, so their
+    mean is the most likely vector.
+
+    Args:
+        cells: The cells.
+        count: Number of draws, even.
+    """
 
     def objective(vector: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         solution = solve(cells, unpack(vector, cells))
@@ -89,8 +100,14 @@ def fit_parameters(cells: CellArrays) -> Parameters:
     options = {"maxiter": _MAX_ITERATIONS, "ftol": _TOLERANCE}
     # The matrices are small: starting a second BLAS thread takes longer than the product itself.
     with threadpool_limits(1, user_api="blas"):
-        found = minimize(objective, start_vector(cells), jac=True, method="L-BFGS-B", options=options)
-    return unpack(found.x, cells)
+        mode = minimize(objective, start_vector(cells), jac=True, method="L-BFGS-B", options=options).x
+        gradient = objective(mode)[1]
+        curvature = np.array([objective(mode + step)[1] - gradient for step in _STEP * np.eye(len(mode))]) / _STEP
+    precision, directions = np.linalg.eigh((curvature + curvature.T) / 2)
+    half = np.random.default_rng(0).standard_normal((count // 2, len(mode)))
+    # The scores never make a parameter less certain than the prior.
+    steps = (half / np.sqrt(np.maximum(precision, 1.0))) @ directions.T
+    return [unpack(mode + step, cells) for step in (*steps, *-steps)]
 
 
 def solve(cells: CellArrays, parameters: Parameters) -> Solution:

@@ -1,7 +1,8 @@
-"""Scores of many models on the same prompts in, the share of prompts that are hard or easy for all models alike out."""
+"""Scores of many models on the same prompts in, how much the prompts are hard or easy for all models alike out."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,13 +26,42 @@ def measure_overlap(score: NDArray[np.float64], task: NDArray[np.int64]) -> floa
         The overlap. None if no two models have a quality between 0 and 1 on the same prompts.
     """
     shared = possible = 0.0
+    for n, both, q, r in _count_pairs(score, task):
+        shared += float(n @ (both - q * r))
+        possible += float(n @ (np.minimum(q, r) - q * r))
+    return None if possible <= 0 else min(max(shared / possible, 0.0), 1.0)
+
+
+def measure_correlation(score: NDArray[np.float64], task: NDArray[np.int64]) -> float | None:
+    """Return the mean correlation between the scores of two models on the prompts of a task, in [0, 1].
+
+    It is like the overlap, but relative to the standard deviations √(q(1 − q)) and √(r(1 − r)) of the two models.
+
+    Args:
+        score: Measured scores, shape (prompts, models). NaN if not measured.
+        task: Task of each prompt, shape (prompts,).
+
+    Returns:
+        The correlation. None if no two models have a quality between 0 and 1 on the same prompts.
+    """
+    shared = possible = 0.0
+    for n, both, q, r in _count_pairs(score, task):
+        shared += float(n @ (both - q * r))
+        # Rounding can take a perfect score beyond 1.
+        possible += float(n @ np.sqrt(np.maximum(q * (1 - q) * r * (1 - r), 0.0)))
+    return None if possible <= 0 else min(max(shared / possible, 0.0), 1.0)
+
+
+def _count_pairs(score: NDArray[np.float64], task: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.float64], ...]]:
+    """Yield for each task the pairs of models with common prompts.
+
+    Yields:
+        By pair: the number of common prompts, the mean product of both scores there, and the mean score of each model there.
+    """
     for one in np.unique(task).tolist():
         known = ~np.isnan(score[task == one])
         scores, weights = np.nan_to_num(score[task == one]), known.astype(np.float64)
         first, second = np.nonzero(np.triu(weights.T @ weights, k=1))
         n = (weights.T @ weights)[first, second]
-        # The quality of each model of a pair, on the prompts of both.
         q, r = ((scores.T @ weights)[pair] / n for pair in ((first, second), (second, first)))
-        shared += float((n * ((scores.T @ scores)[first, second] / n - q * r)).sum())
-        possible += float((n * (np.minimum(q, r) - q * r)).sum())
-    return None if possible <= 0 else min(max(shared / possible, 0.0), 1.0)
+        yield n, (scores.T @ scores)[first, second] / n, q, r

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -71,10 +71,6 @@ class Parameters:
     def own_deviation(self) -> NDArray[np.float64]:
         """Standard deviation of what a model scores on one benchmark beyond its task, shape (columns,)."""
         return np.asarray(self.spread * self.own * self.benchmark)
-
-    def widen(self, factor: float) -> Parameters:
-        """Return the parameters with all variances multiplied by a factor."""
-        return replace(self, spread=self.spread * np.sqrt(factor), difficulty=self.difficulty * np.sqrt(factor))
 
 
 def start_vector(cells: CellArrays) -> NDArray[np.float64]:

@@ -12,36 +12,15 @@ from scipy.stats import norm
 
 from router.types import Estimate
 from training.quality.cells import Cell, CellArrays
-from training.quality.likelihood import MIDDLE, Solution, fit_parameters, solve
-from training.quality.traits import Traits
+from training.quality.likelihood import MIDDLE, Solution, draw_parameters, solve
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Variances that few models show are uncertain themselves. A t distribution with models − 1 degrees of freedom has
-# (models − 1) / (models − 3) times the variance. This is the most that is added.
-_MOST_WIDENED = 3.0
-
-
-def estimate_qualities(cells: Sequence[Cell], tasks: Sequence[str], traits: Traits) -> dict[str, dict[str, Estimate]]:
-    """Return the quality of each model on each task, in [0, 1].
-
-    Args:
-        cells: Mean scores.
-        tasks: The tasks to estimate.
-        traits: The models to estimate.
-    """
-    posterior = Posterior.of(CellArrays.of(cells, tasks, traits))
-    n: dict[tuple[str, str], float] = defaultdict(float)
-    for cell in cells:
-        n[cell.model, cell.task] += cell.n
-    estimates = {}
-    for model in traits.models:
-        means, covariance = posterior.predict(model)
-        errors = np.sqrt(covariance.diagonal())
-        pairs = zip(tasks, _clip(means, errors).tolist(), errors.tolist(), strict=True)
-        estimates[model] = {task: Estimate(mean=mean, stderr=error, n=n[model, task]) for task, mean, error in pairs}
-    return estimates
+# Number of draws of the parameters. With twice as many, errors and intervals of `benchmarks/unmeasured.py` do not change.
+_DRAWS = 32
+# Rounding can make the variance of a quality that is known for certain negative.
+_LEAST_VARIANCE = 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -52,18 +31,16 @@ class Posterior:
 
     Attributes:
         cells: The scores.
-        solution: The solved model.
+        solutions: The model, solved for several likely parameters.
     """
 
     cells: CellArrays
-    solution: Solution
+    solutions: tuple[Solution, ...]
 
     @classmethod
     def of(cls, cells: CellArrays) -> Posterior:
         """Fit the parameters to the cells, and return the posterior."""
-        models = len(np.unique(cells.model))
-        widened = min(_MOST_WIDENED, (models - 1) / (models - 3)) if models > 3 else _MOST_WIDENED  # noqa: PLR2004
-        return cls(cells=cells, solution=solve(cells, fit_parameters(cells).widen(widened)))
+        return cls(cells=cells, solutions=tuple(solve(cells, drawn) for drawn in draw_parameters(cells, _DRAWS)))
 
     def predict(self, model: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the mean quality of a model on each task, shape (tasks,), and the covariance, shape (tasks, tasks).
@@ -73,8 +50,9 @@ class Posterior:
         Args:
             model: A model of the traits, with or without cells.
         """
-        shares, spread = self._weigh_columns()
-        return self._combine(model, np.arange(len(self.cells.tasks)), shares, spread, new=shares.sum(axis=1) == 0)
+        tasks = np.arange(len(self.cells.tasks))
+        belongs = (tasks[:, None] == self.cells.task).astype(np.float64)
+        return self._predict(model, tasks, belongs / np.maximum(belongs.sum(axis=1, keepdims=True), 1))
 
     def predict_mean(self, model: str, columns: NDArray[np.int64]) -> tuple[float, float]:
         """Return the expected mean score of a model over some benchmarks of one task, and its variance.
@@ -85,30 +63,35 @@ class Posterior:
         """
         shares = np.zeros((1, len(self.cells.columns)))
         shares[0, columns] = 1 / len(columns)
-        spread = shares @ self.solution.parameters.spread
-        mean, variance = self._combine(model, self.cells.task[columns[:1]], shares, spread, new=np.zeros(1, np.bool_))
+        mean, variance = self._predict(model, self.cells.task[columns[:1]], shares)
         return float(mean[0]), float(variance[0, 0])
 
-    def _combine(
-        self,
-        model: str,
-        tasks: NDArray[np.int64],
-        shares: NDArray[np.float64],
-        spread: NDArray[np.float64],
-        *,
-        new: NDArray[np.bool_],
+    def _predict(
+        self, model: str, tasks: NDArray[np.int64], shares: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return mean and covariance of weighted means over columns.
 
         Args:
             model: The model.
             tasks: Task of each of the k weighted means.
-            shares: Weight of each column in each mean, shape (k, columns).
-            spread: Spread of each mean, shape (k,).
-            new: Which means are of tasks without a column.
+            shares: Weight of each column in each mean, shape (k, columns). Zero for a task without a column.
         """
-        cells, solution = self.cells, self.solution
-        at, row = solution.parameters, cells.traits.models.index(model)
+        found = [self._combine(solution, model, tasks, shares) for solution in self.solutions]
+        means, covariances = np.array([mean for mean, _ in found]), np.array([covariance for _, covariance in found])
+        apart, within = means - means.mean(axis=0), covariances.mean(axis=0)
+        # A mixture of narrow and wide normal distributions has more of its mass near its middle than one normal distribution
+        # of the same variance. So the mean standard deviation gives better intervals than the root of the mean variance.
+        deviations = np.sqrt(np.maximum(np.diagonal(covariances, axis1=1, axis2=2), _LEAST_VARIANCE))
+        narrowed = deviations.mean(axis=0) / np.sqrt((deviations**2).mean(axis=0))
+        return means.mean(axis=0), within * np.outer(narrowed, narrowed) + apart.T @ apart / len(found)
+
+    def _combine(
+        self, solution: Solution, model: str, tasks: NDArray[np.int64], shares: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return mean and covariance as `_predict` does, for one solution."""
+        cells, at, row = self.cells, solution.parameters, self.cells.traits.models.index(model)
+        new = shares.sum(axis=1) == 0
+        spread = np.where(new, np.exp(np.log(at.spread).mean()) if len(at.spread) else 1.0, shares @ at.spread)
         traits = np.concatenate([cells.traits.numbers[row], cells.traits.makers[row]])
         design = np.hstack([np.ones((len(tasks), 1)), shares, spread[:, None] * traits])
         own = (shares * at.own_deviation) @ (shares * at.own_deviation).T
@@ -126,14 +109,24 @@ class Posterior:
             design = design - related @ block.projected
         return mean, covariance + design @ solution.covariance @ design.T
 
-    def _weigh_columns(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the weight of each column in its task, shape (tasks, columns), and the spread of each task."""
-        belongs = (np.arange(len(self.cells.tasks))[:, None] == self.cells.task).astype(np.float64)
-        count = belongs.sum(axis=1, keepdims=True)
-        shares = belongs / np.maximum(count, 1)
-        spreads = self.solution.parameters.spread
-        usual = float(np.exp(np.log(spreads).mean())) if len(spreads) else 1.0
-        return shares, np.where(count[:, 0] > 0, shares @ spreads, usual)
+
+def estimate_qualities(cells: Sequence[Cell], posterior: Posterior) -> dict[str, dict[str, Estimate]]:
+    """Return the quality of each model on each task, in [0, 1].
+
+    Args:
+        cells: Mean scores, for the number of prompts.
+        posterior: What they tell.
+    """
+    n: dict[tuple[str, str], float] = defaultdict(float)
+    for cell in cells:
+        n[cell.model, cell.task] += cell.n
+    estimates = {}
+    for model in posterior.cells.traits.models:
+        means, covariance = posterior.predict(model)
+        errors = np.sqrt(covariance.diagonal())
+        pairs = zip(posterior.cells.tasks, _clip(means, errors).tolist(), errors.tolist(), strict=True)
+        estimates[model] = {task: Estimate(mean=mean, stderr=error, n=n[model, task]) for task, mean, error in pairs}
+    return estimates
 
 
 def _clip(means: NDArray[np.float64], errors: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,8 +1,9 @@
-"""Benchmark results in, one `ModelProfile` per model out."""
+"""Benchmark results in, one `ModelProfile` per model and the posterior of the qualities out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,10 @@ from router.errors import InputError
 from router.types import PRICES, Estimate, ModelProfile
 from training.data.facts import ModelFacts, find_model_of
 from training.data.results import Result, Results
-from training.quality.cells import Cell
-from training.quality.posterior import estimate_qualities
+from training.quality.cells import Cell, CellArrays
+from training.quality.outcomes import Outcomes
+from training.quality.posterior import Posterior, estimate_qualities
+from training.quality.same_prompts import compare_on_same_prompts
 from training.quality.traits import describe_models
 
 if TYPE_CHECKING:
@@ -32,14 +35,28 @@ _OPTIONAL = ("cache_lifetime_s", "output_tokens_ratio")
 TaskProbabilities = Callable[[Sequence[str]], "NDArray[np.float64]"]
 
 
-def learn_profiles(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learned:
+    """What a benchmark tells of its models.
+
+    Attributes:
+        profiles: One profile per model, in the order of first appearance.
+        posterior: The qualities with their covariances.
+    """
+
+    profiles: list[ModelProfile]
+    posterior: Posterior
+
+
+def learn_models(
     results: Sequence[Result] | Results,
     facts: Mapping[str, ModelFacts],
     tasks: Sequence[str],
     *,
     task_probabilities: TaskProbabilities | None = None,
-) -> list[ModelProfile]:
-    """Return one profile per model, in the order of first appearance.
+    outcomes: Outcomes | None = None,
+) -> Learned:
+    """Return one profile per model.
 
     A quality is the posterior mean of a Gaussian model over models, tasks and benchmarks, which `likelihood` describes. What
     was measured counts with its error. What was not is inferred: from the other tasks of the model, from variants of the
@@ -51,6 +68,8 @@ def learn_profiles(
         facts: Prices, context window and other facts, by model name.
         tasks: The tasks to estimate.
         task_probabilities: Called with the prompts of rows that name no task. None if every row names one.
+        outcomes: The rows by prompt, as `pivot` returns them. With it, models that answered different prompts of a benchmark
+            are compared on the same ones. None: each counts with its plain mean.
 
     Raises:
         InputError: If a row names a task that is not in `tasks`.
@@ -60,13 +79,17 @@ def learn_profiles(
     codes = list(rows.find_first("model"))
     models = tuple(rows.models[code] for code in codes)
     cells, usage = sum_by_task(rows, tasks, task_probabilities)
+    if outcomes is not None:
+        cells = compare_on_same_prompts(cells, outcomes, _share_tasks(outcomes, tasks, task_probabilities), tasks)
     costs = dict(zip(models, (_mean(usage[0, code].sum(axis=0)) for code in codes), strict=True))
     traits = describe_models(models, facts, {model: cost for model, cost in costs.items() if cost is not None})
-    qualities = estimate_qualities(cells, tasks, traits)
-    return [
+    posterior = Posterior.of(CellArrays.of(cells, tasks, traits))
+    qualities = estimate_qualities(cells, posterior)
+    profiles = [
         _make_profile(model, facts.get(model, ModelFacts()), tasks, qualities[model], usage[:, code])
         for model, code in zip(models, codes, strict=True)
     ]
+    return Learned(profiles=profiles, posterior=posterior)
 
 
 def sum_by_task(
@@ -118,9 +141,16 @@ def _make_cells(rows: Results, tasks: Sequence[str], pairs: NDArray[np.int64], s
     cells = []
     for column, i in np.argwhere(sums[:, :, 1] >= 1 - _ROUNDING).tolist():
         model, benchmark = (int(code) for code in divmod(pairs[i], len(rows.benchmarks)))
-        names = {"model": rows.models[model], "task": tasks[column], "benchmark": rows.benchmarks[benchmark]}
         total, weight = sums[column, i].tolist()
-        cells.append(Cell(**names, mean=total / weight, n=weight))
+        cells.append(
+            Cell(
+                model=rows.models[model],
+                task=tasks[column],
+                benchmark=rows.benchmarks[benchmark],
+                mean=total / weight,
+                n=weight,
+            )
+        )
     return cells
 
 
@@ -170,6 +200,17 @@ def _predict_missing_tasks(
     if task_probabilities is None:
         raise InputError(f"{len(codes)} prompts name no task and there is no classifier to predict it; name their tasks")
     return row_of_code, task_probabilities(tuple(rows.prompts[code] for code in codes.tolist()))
+
+
+def _share_tasks(
+    outcomes: Outcomes, tasks: Sequence[str], task_probabilities: TaskProbabilities | None
+) -> NDArray[np.float64]:
+    """Return how much each prompt counts for each task, shape (prompts, tasks)."""
+    shares = np.array([[name == task for task in tasks] for name in outcomes.tasks], np.float64).reshape(-1, len(tasks))
+    unnamed = [row for row, name in enumerate(outcomes.tasks) if not name]
+    if unnamed and task_probabilities is not None:
+        shares[unnamed] = task_probabilities([outcomes.prompts[row] for row in unnamed])
+    return shares
 
 
 def _make_profile(

@@ -6,7 +6,7 @@ from tests.training.data.files import check_error, write
 from training.data.benchmark import read_benchmark
 from training.data.facts import ModelFacts
 from training.data.table import DatasetError
-from training.quality.profiles import learn_profiles
+from training.quality.profiles import learn_models
 
 BROKEN_LONG = {
     "header only": ("model,task,score\n", "", "at least one result", "add rows"),
@@ -198,7 +198,7 @@ def test_an_aggregate_that_is_there_twice_counts_once(tmp_path: Path) -> None:
     assert read.notes == (
         "b.csv: 1 repeated rows, the first is row 4, which repeats row 2; they count as one row; remove them",
     )
-    profile, _ = learn_profiles(read.results, read.facts, ("qa",))
+    profile, _ = learn_models(read.results, read.facts, ("qa",)).profiles
     assert profile.quality["qa"].n == 200
 
 

@@ -14,7 +14,7 @@ from training.data.columns import Column, join, split_rows
 from training.data.problems import DatasetError
 from training.data.results import CODES, MEASURES, Result, Results
 from training.quality.outcomes import Outcomes, pivot
-from training.quality.profiles import learn_profiles
+from training.quality.profiles import learn_models
 
 NAMES = [field.name for field in fields(Result)]
 TASKS = ("math", "qa")
@@ -63,7 +63,7 @@ def comparable(read: BenchmarkSet) -> list[object]:
     names = (results.models, results.tasks, results.benchmarks, tuple(results.prompts), tuple(results.groups))
     columns = [getattr(results, name).tobytes() for name in (*CODES, *MEASURES)]
     table = [np.asarray(getattr(outcomes, field.name)).tobytes() for field in fields(Outcomes)]
-    profiles = learn_profiles(results, read.facts, TASKS, task_probabilities=probabilities)
+    profiles = learn_models(results, read.facts, TASKS, task_probabilities=probabilities).profiles
     return [*names, *columns, *table, *map(astuple, profiles), read.notes, read.facts]
 
 
@@ -99,7 +99,7 @@ def test_memory_does_not_grow_with_rows_or_prompts(tmp_path: Path) -> None:
         )
         tracemalloc.start()
         read = read_benchmark(path)
-        learn_profiles(read.results, read.facts, TASKS)
+        learn_models(read.results, read.facts, TASKS)
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return most

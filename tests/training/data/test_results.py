@@ -7,7 +7,7 @@ from training.data import columns, results
 from training.data.benchmark import read_benchmark
 from training.data.prompts import TASKS
 from training.data.results import Result, Results
-from training.quality.profiles import learn_profiles
+from training.quality.profiles import learn_models
 
 
 def test_results_read_as_the_rows_they_were_made_of() -> None:
@@ -40,5 +40,5 @@ def test_a_table_whose_columns_went_to_files_is_the_same_table(root: Path, monke
     for name in (*results.CODES, *results.MEASURES):
         assert getattr(large.results, name).tobytes() == getattr(small.results, name).tobytes()
     assert (large.notes, large.facts) == (small.notes, small.facts)
-    learned = [learn_profiles(given.results, given.facts, TASKS) for given in (small, large)]
+    learned = [learn_models(given.results, given.facts, TASKS).profiles for given in (small, large)]
     assert learned[0] == learned[1]

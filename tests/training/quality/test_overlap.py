@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from training.quality.overlap import measure_overlap
+from training.quality.overlap import measure_correlation, measure_overlap
 
 
 def test_the_overlap_of_drawn_scores_is_found_again() -> None:
@@ -33,3 +33,12 @@ def test_each_pair_counts_on_the_prompts_that_both_models_answered() -> None:
     # With two more prompts on which they differ: q = r = 1/2, both right in 2 of 6: (1/3 − 1/4) / (1/2 − 1/4)
     differing = np.vstack([score, [[1.0, 0.0], [0.0, 1.0]]])
     assert measure_overlap(differing, np.zeros(9, np.int64)) == pytest.approx(1 / 3)
+
+
+def test_the_correlation_is_that_of_pairs_of_columns() -> None:
+    draw = np.random.default_rng(0)
+    ease, own = draw.standard_normal((4000, 1)), draw.standard_normal((4000, 2))
+    score = (ease + own < 0.3).astype(float)
+    found = measure_correlation(score, np.zeros(4000, np.int64))
+    assert found == pytest.approx(np.corrcoef(score.T)[0, 1], abs=1e-9)
+    assert measure_correlation(np.ones((4, 2)), np.zeros(4, np.int64)) is None

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from training.data.facts import ModelFacts
 from training.data.results import Result, Results
-from training.quality.profiles import learn_profiles
+from training.quality.profiles import learn_models
 
 
 def result(model: str, task: str, score: float, n: float | None = 1000, benchmark: str = "x", **usage: float) -> Result:
@@ -17,7 +17,7 @@ def answer(model: str, prompt: str, score: float, **usage: float) -> Result:
 
 
 def learn(results: list[Result], tasks: tuple[str, ...] = ("qa", "math"), **options: object) -> dict[str, dict[str, float]]:
-    return {p.name: {t: e.mean for t, e in p.quality.items()} for p in learn_profiles(results, {}, tasks, **options)}
+    return {p.name: {t: e.mean for t, e in p.quality.items()} for p in learn_models(results, {}, tasks, **options).profiles}
 
 
 def test_more_prompts_bring_the_estimate_closer_to_the_measured_mean() -> None:
@@ -32,7 +32,9 @@ def test_more_prompts_bring_the_estimate_closer_to_the_measured_mean() -> None:
 
 
 def test_a_model_measured_only_on_the_harder_benchmark_does_not_look_weak() -> None:
-    easy, hard = {"a": 0.9, "b": 0.8}, {"b": 0.3, "c": 0.4}
+    # All models are 0.5 worse on the hard benchmark. On its own one, each of a and c is 0.1 above b.
+    both = {"b": 0.8, "d": 0.7, "e": 0.6}
+    easy, hard = {"a": 0.9, **both}, {"c": 0.4, **{m: s - 0.5 for m, s in both.items()}}
     quality = learn(
         [result(m, "qa", s, benchmark="easy") for m, s in easy.items()]
         + [result(m, "qa", s, benchmark="hard") for m, s in hard.items()],
@@ -47,7 +49,7 @@ def test_a_task_without_a_score_gets_what_the_model_scores_elsewhere_and_what_ot
     # measured on math: 0.4 + 0.05 · 7 - 0.2 = 0.55.
     tasks = {"qa": 0.0, "coding": -0.1, "math": -0.2}
     rows = [result(f"m{i}", t, 0.4 + 0.05 * i + d, 1e6) for i in range(8) for t, d in tasks.items() if (i, t) != (7, "math")]
-    profiles = learn_profiles(rows, {}, tuple(tasks))
+    profiles = learn_models(rows, {}, tuple(tasks)).profiles
     guess = profiles[7].quality["math"]
     assert guess.n == 0
     assert guess.mean == pytest.approx(0.55, abs=0.02)
@@ -61,7 +63,9 @@ def test_a_variant_tells_more_of_a_model_than_another_model_does() -> None:
     facts = {"known@high": ModelFacts(request=effort)}
     related, alone = (
         next(
-            p for p in learn_profiles([*rows, result(name, "qa", 0.8, 3)], facts, ("qa", "math", "coding")) if p.name == name
+            p
+            for p in learn_models([*rows, result(name, "qa", 0.8, 3)], facts, ("qa", "math", "coding")).profiles
+            if p.name == name
         )
         for name in ("known", "unknown")
     )
@@ -76,7 +80,7 @@ def test_price_tells_of_a_model_that_was_never_measured_on_a_task() -> None:
     facts |= {"cheap": ModelFacts(input_usd_per_mtok=1.0, output_usd_per_mtok=1.0)}
     facts |= {"dear": ModelFacts(input_usd_per_mtok=128.0, output_usd_per_mtok=128.0)}
     rows += [result(name, "qa", 0.6, 5) for name in ("cheap", "dear")]
-    quality = {p.name: p.quality["math"].mean for p in learn_profiles(rows, facts, ("qa", "math"))}
+    quality = {p.name: p.quality["math"].mean for p in learn_models(rows, facts, ("qa", "math")).profiles}
     assert quality["cheap"] + 0.1 < quality["dear"]
 
 
@@ -88,7 +92,7 @@ def test_a_row_without_a_task_counts_by_the_classifiers_probabilities() -> None:
         return np.array([[1.0, 0.0] if prompt.startswith("q") else [0.25, 0.75] for prompt in prompts])
 
     rows = [answer(m, f"{kind}{i}", s) for i in range(40) for m, kind, s in [("a", "q", 1), ("a", "m", 0), ("b", "m", 1)]]
-    profiles = {p.name: p for p in learn_profiles(rows, {}, ("qa", "math"), task_probabilities=probabilities)}
+    profiles = {p.name: p for p in learn_models(rows, {}, ("qa", "math"), task_probabilities=probabilities).profiles}
     assert asked == [tuple(dict.fromkeys(row.prompt for row in rows))]
     assert {t: e.n for t, e in profiles["a"].quality.items()} == {"qa": 50, "math": 30}  # 40 + 40/4 and 40 · 3/4
     assert {t: e.n for t, e in profiles["b"].quality.items()} == {"qa": 10, "math": 30}
@@ -99,18 +103,22 @@ def test_a_row_without_a_task_counts_by_the_classifiers_probabilities() -> None:
 
 def test_rows_without_a_task_need_a_classifier() -> None:
     with pytest.raises(ValueError, match="1 prompts name no task and there is no classifier to predict it"):
-        learn_profiles([answer("a", "hello", 1), answer("b", "hello", 0)], {}, ("qa", "math"))
+        learn_models([answer("a", "hello", 1), answer("b", "hello", 0)], {}, ("qa", "math"))
 
 
 def test_a_weight_below_one_prompt_is_no_evidence() -> None:
-    quality = learn_profiles(
-        [answer("a", "hello", 1)], {}, ("qa", "math"), task_probabilities=lambda prompts: np.full((len(prompts), 2), 0.5)
-    )[0].quality
+    quality = (
+        learn_models(
+            [answer("a", "hello", 1)], {}, ("qa", "math"), task_probabilities=lambda prompts: np.full((len(prompts), 2), 0.5)
+        )
+        .profiles[0]
+        .quality
+    )
     assert [estimate.n for estimate in quality.values()] == [0, 0]
 
 
 def test_costs_seconds_and_tokens_are_means_over_prompts() -> None:
-    profile = learn_profiles(
+    profile = learn_models(
         [
             result("a", "qa", 0.5, 30, cost_usd=0.1, latency_s=1.0, output_tokens=100.0),
             result("a", "qa", 0.5, 10, cost_usd=0.5, output_tokens=500.0),
@@ -118,7 +126,7 @@ def test_costs_seconds_and_tokens_are_means_over_prompts() -> None:
         ],
         {"a": ModelFacts(provider="P", input_usd_per_mtok=2.0, context_window=100, capabilities=frozenset({"tools"}))},
         ("qa", "math"),
-    )[0]
+    ).profiles[0]
     assert profile.cost_usd == pytest.approx(0.2)  # (30 · 0.1 + 10 · 0.5) / 40
     assert profile.latency_s == pytest.approx((30 * 1 + 40 * 3) / 70)
     assert profile.output_tokens == {"qa": pytest.approx(200.0)}
@@ -129,7 +137,9 @@ def test_costs_seconds_and_tokens_are_means_over_prompts() -> None:
 def test_usage_of_a_row_without_a_task_counts_by_the_classifiers_probabilities() -> None:
     rows = [answer("a", "p", 1, output_tokens=100.0, cost_usd=0.5), answer("a", "q", 1, output_tokens=300.0, cost_usd=0.1)]
     table = {"p": [0.25, 0.75], "q": [0.75, 0.25]}
-    profile = learn_profiles(rows, {}, ("qa", "math"), task_probabilities=lambda some: np.array([table[p] for p in some]))[0]
+    profile = learn_models(
+        rows, {}, ("qa", "math"), task_probabilities=lambda some: np.array([table[p] for p in some])
+    ).profiles[0]
     assert profile.output_tokens == {"qa": pytest.approx(250.0), "math": pytest.approx(150.0)}
     assert profile.cost_usd == pytest.approx(0.3)
 
@@ -138,17 +148,17 @@ def test_columns_and_rows_give_the_same_profiles() -> None:
     rows = [result(m, t, s, 50, b) for m, s in [("b", 0.2), ("a", 0.9)] for t in ("qa", "math") for b in ("x", "y")]
     unused = [result("z", "coding", 0.5, benchmark="w"), answer("y", "p", 1)]
     columns = Results.of([*unused, *rows]).take(np.arange(2, 10))
-    assert learn_profiles(columns, {}, ("qa", "math")) == learn_profiles(rows, {}, ("qa", "math"))
+    assert learn_models(columns, {}, ("qa", "math")).profiles == learn_models(rows, {}, ("qa", "math")).profiles
 
 
 def test_a_task_that_is_not_in_tasks_is_refused() -> None:
     with pytest.raises(ValueError, match="must name only the tasks qa, got math too; remove those rows"):
-        learn_profiles([result("a", "qa", 0.5), result("a", "math", 0.5)], {}, ("qa",))
+        learn_models([result("a", "qa", 0.5), result("a", "math", 0.5)], {}, ("qa",))
 
 
 def test_a_row_with_neither_task_nor_prompt_is_refused() -> None:
     with pytest.raises(ValueError, match="must have a task or a prompt"):
-        learn_profiles([result("a", "", 0.5)], {}, ("qa",), task_probabilities=lambda some: np.ones((len(some), 1)))
+        learn_models([result("a", "", 0.5)], {}, ("qa",), task_probabilities=lambda some: np.ones((len(some), 1)))
 
 
 @pytest.mark.parametrize("other", ["a", "b"], ids=["one model alone", "no task shared"])
@@ -194,7 +204,7 @@ def test_one_good_result_on_an_otherwise_unmeasured_task_does_not_raise_the_othe
 )
 def test_qualities_stay_in_range_and_the_order_of_rows_does_not_matter(results: list[Result]) -> None:
     tasks = ("qa", "math", "coding", "advice")
-    profiles = learn_profiles(results, {}, tasks)
+    profiles = learn_models(results, {}, tasks).profiles
     assert [profile.name for profile in profiles] == list(dict.fromkeys(row.model for row in results))
     backwards = learn(results[::-1], tasks=tasks)
     for profile in profiles:

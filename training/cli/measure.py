@@ -17,8 +17,9 @@ from training.cli.options import path_option
 if TYPE_CHECKING:
     from router.model_folder.load import ModelFolder
     from router.types import Encoder
+    from training.measure.answers import Answers
     from training.measure.budget import Budget
-    from training.measure.plan import MeasurePlan
+    from training.measure.plan import MeasurePlan, PlanRow
     from training.measure.results import ResultsFile
     from training.measure.run import Measurement, Tally
 
@@ -66,11 +67,9 @@ def measure_command(
     from training.measure.answers import Answers
     from training.measure.budget import Budget
     from training.measure.describe import describe_model
-    from training.measure.graders import make_graders
     from training.measure.plan import read_plan
     from training.measure.results import ResultsFile, identify
     from training.measure.router import open_router
-    from training.measure.run import Measurement, run_plan
     from training.measure.store import AnswerStore
 
     if not budget_usd > 0:
@@ -86,31 +85,46 @@ def measure_command(
         )
         budget = Budget(budget_usd, spent_usd=store.sum_usd())
         answers = Answers(router, store, budget, max_tokens=max_tokens, temperature=temperature)
-        for model in {row.model for row in read.rows} | ({against} if against else set()):
-            answers.check(model)
-        graders = make_graders(
-            {row.grader for row in read.rows},
-            answers=answers,
-            load_encoder=lambda: _find_encoder(folder),
-            run_code=run_code,
-            judge=judge,
-            against=against,
-        )
-        measurement = Measurement(answers=answers, graders=graders, judge=judge, against=against)
+        measurement = _prepare(read, answers, folder, run_code=run_code, judge=judge, against=against)
         rows = [(row, measurement.complete(row)) for row in read.rows]
         facts = {profile.name: describe_model(profile) for profile in router.profiles}
         with ResultsFile(out, read.header, {identify(fields) for _, fields in rows}, facts) as results:
-            left = [row for row, fields in rows if not results.has(fields)]
             for note in _list_notes(read, results, measurement, budget):
                 click.echo(note)
-            try:
-                tally = run_plan(left, measurement, results, workers=workers, on_stop=_report_stop, watch=_Bar(budget))
-            except KeyboardInterrupt:
-                # The threads still wait for their answers, and Python would wait for them. The files are whole at any time.
-                os._exit(_INTERRUPTED)
+            left = [row for row, fields in rows if not results.has(fields)]
+            tally = _run(left, measurement, results, workers=workers, budget=budget)
             click.echo("\n".join(_describe(tally, results, budget, out)))
     if tally.stopped:
         sys.exit(_INTERRUPTED)
+
+
+def _prepare(
+    read: MeasurePlan, answers: Answers, folder: ModelFolder, *, run_code: bool, judge: str | None, against: str | None
+) -> Measurement:
+    from training.measure.graders import make_graders
+    from training.measure.run import Measurement
+
+    for model in {row.model for row in read.rows} | ({against} if against else set()):
+        answers.check(model)
+    graders = make_graders(
+        {row.grader for row in read.rows},
+        answers=answers,
+        load_encoder=lambda: _find_encoder(folder),
+        run_code=run_code,
+        judge=judge,
+        against=against,
+    )
+    return Measurement(answers=answers, graders=graders, judge=judge, against=against)
+
+
+def _run(left: list[PlanRow], measurement: Measurement, results: ResultsFile, *, workers: int, budget: Budget) -> Tally:
+    from training.measure.run import run_plan
+
+    try:
+        return run_plan(left, measurement, results, workers=workers, on_stop=_report_stop, watch=_Bar(budget))
+    except KeyboardInterrupt:
+        # The threads still wait for their answers, and Python would wait for them. The files are whole at any time.
+        os._exit(_INTERRUPTED)
 
 
 class _Bar:

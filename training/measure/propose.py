@@ -15,11 +15,10 @@ from training.data.facts import FACT_COLUMNS
 from training.data.logs import read_log
 from training.data.results import MEASURES
 from training.data.table import DatasetError, read_table
-from training.quality.cells import CellArrays
 from training.quality.information import Knowledge, Plan, make_plan, pick_prompts
+from training.quality.outcomes import pivot
 from training.quality.posterior import Posterior
-from training.quality.profiles import learn_profiles, sum_by_task
-from training.quality.traits import describe_models
+from training.quality.profiles import learn_models
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -87,72 +86,86 @@ def propose(
         DatasetError: If a file breaks its rules, or no prompt can be graded.
     """
     table = read_benchmark(benchmark, tasks=tasks)
-    pool = _read_pool(prompts or benchmark)
-    task = np.array([_find_task(row, tasks) for row in pool.values()], np.int64)
-    unnamed = np.flatnonzero(task < 0)
-    texts = list(pool)
-    if len(unnamed):
-        task[unnamed] = predict([texts[i] for i in unnamed.tolist()]).argmax(axis=1)
-    share = np.bincount(task, minlength=len(tasks)) / len(task)
+    pool = _Pool.read(prompts or benchmark, tasks, predict)
+    share = pool.count_tasks(len(tasks)).mean(axis=0)
     if log is not None:
         share = predict([entry.text for entry in read_log(log)]).mean(axis=0)
     posterior, cost_usd = _learn(table, tasks, predict)
     names = posterior.cells.traits.models
-    scored = _mark_scored(table, texts, names)
+    scored = _mark_scored(table, pool.texts, names)
     can_be_measured = np.array([models is None or name in models for name in names])[:, None]
-    of_task = np.eye(len(tasks), dtype=np.int64)[task]
     knowledge = Knowledge.of(
         posterior,
         cost_usd=cost_usd,
         # A model that costs nothing is still not measured without end.
         measure_usd=np.where(can_be_measured, np.maximum(cost_usd, 1e-9), np.nan),
         share=share,
-        available=(~scored).astype(np.int64).T @ of_task,
+        available=(~scored).astype(np.int64).T @ pool.count_tasks(len(tasks)),
     )
     plan = make_plan(knowledge, budget_usd=budget_usd, usd_per_point=usd_per_point, horizon=horizon)
-    pairs = pick_prompts(scored, plan.purchases, task, seed=seed)
-    header = dict.fromkeys(["prompt", "task", "benchmark", "model", "expected_cost_usd"])
-    header |= dict.fromkeys(name for row in pool.values() for name in row)
+    pairs = pick_prompts(scored, plan.purchases, pool.task, seed=seed)
     rows = [
-        pool[texts[i]]
+        pool.columns[i]
         | {
-            "prompt": texts[i],
-            "task": tasks[task[i]],
+            "prompt": pool.texts[i],
+            "task": tasks[pool.task[i]],
             "model": names[model],
-            "expected_cost_usd": f"{cost_usd[model, task[i]]:.6g}",
+            "expected_cost_usd": f"{cost_usd[model, pool.task[i]]:.6g}",
         }
         for i, model in pairs
     ]
-    return Proposal(plan=plan, models=names, tasks=tuple(tasks), header=tuple(header), rows=tuple(rows))
+    return Proposal(plan=plan, models=names, tasks=tuple(tasks), header=pool.header, rows=tuple(rows))
 
 
-def _read_pool(path: Path) -> dict[str, dict[str, str]]:
-    """Return the columns of each prompt, by its text, without those of a result."""
-    pool: dict[str, dict[str, str]] = {}
-    for _, row in read_table(path, required=("prompt",)):
-        text = row["prompt"]
-        if text.strip():
-            pool.setdefault(text, {name: value for name, value in row.items() if name and name not in _OF_A_RESULT})
-    if not pool:
-        raise DatasetError(f"{path} must have prompts that can be graded, found none; name a file with --prompts")
-    return pool
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Pool:
+    """Prompts that can be graded.
 
+    Attributes:
+        texts: The prompts, each once.
+        columns: The columns of each prompt, without those of a result.
+        task: Task of each prompt, as an index.
+    """
 
-def _find_task(row: Mapping[str, str], tasks: Sequence[str]) -> int:
-    """Return the task that a row names, as an index. −1 if it names none of them."""
-    named = row.get("task", "").strip().lower()
-    return tasks.index(named) if named in tasks else -1
+    texts: tuple[str, ...]
+    columns: tuple[dict[str, str], ...]
+    task: NDArray[np.int64]
+
+    @classmethod
+    def read(cls, path: Path, tasks: Sequence[str], predict: Predict) -> _Pool:
+        found: dict[str, dict[str, str]] = {}
+        for _, row in read_table(path, required=("prompt",)):
+            text = row["prompt"]
+            if text.strip():
+                found.setdefault(text, {name: value for name, value in row.items() if name and name not in _OF_A_RESULT})
+        if not found:
+            raise DatasetError(f"{path} must have prompts that can be graded, found none; name a file with --prompts")
+        texts = tuple(found)
+        named = [row.get("task", "").strip().lower() for row in found.values()]
+        task = np.array([tasks.index(name) if name in tasks else -1 for name in named], np.int64)
+        unnamed = np.flatnonzero(task < 0)
+        if len(unnamed):
+            task[unnamed] = predict([texts[i] for i in unnamed.tolist()]).argmax(axis=1)
+        return cls(texts=texts, columns=tuple(found.values()), task=task)
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        first = ("prompt", "task", "benchmark", "model", "expected_cost_usd")
+        return tuple(dict.fromkeys((*first, *(name for row in self.columns for name in row))))
+
+    def count_tasks(self, tasks: int) -> NDArray[np.int64]:
+        """Return 1 for the task of each prompt, shape (prompts, tasks)."""
+        return np.eye(tasks, dtype=np.int64)[self.task]
 
 
 def _learn(table: BenchmarkSet, tasks: Sequence[str], predict: Predict) -> tuple[Posterior, NDArray[np.float64]]:
     """Return the posterior, and the expected cost of a usual prompt in USD, shape (models, tasks)."""
-    cells, _ = sum_by_task(table.results, tasks, predict)
-    profiles = {p.name: p for p in learn_profiles(table.results, table.facts, tasks, task_probabilities=predict)}
-    measured = {name: p.cost_usd for name, p in profiles.items() if p.cost_usd is not None}
-    traits = describe_models(list(profiles), table.facts, measured)
-    costs = ProfileTable([profiles[name] for name in traits.models], tasks)
+    outcomes = pivot(table.results, table.facts)
+    learned = learn_models(table.results, table.facts, tasks, task_probabilities=predict, outcomes=outcomes)
+    profiles = {profile.name: profile for profile in learned.profiles}
+    costs = ProfileTable([profiles[name] for name in learned.posterior.cells.traits.models], tasks)
     expected = costs.expect(np.eye(len(costs.tasks)), tokens=np.full((len(costs.tasks), 1), _USUAL_TOKENS))
-    return Posterior.of(CellArrays.of(cells, tasks, traits)), expected.cost_usd.T
+    return learned.posterior, expected.cost_usd.T
 
 
 def _mark_scored(table: BenchmarkSet, texts: Sequence[str], models: Sequence[str]) -> NDArray[np.bool_]:

@@ -28,7 +28,7 @@ class BenchmarkSet:
 
     Attributes:
         results: The rows. Rows that repeat a measurement are one row.
-        facts: The facts of each model, in the order of first appearance.
+        facts: The facts of each model, in the order of first appearance. Models without a result come last.
         sha256: Hash of the file.
         notes: Sentences for the reader about repeated rows, and about names, prices and latencies that look wrong.
     """

@@ -115,9 +115,9 @@ class FactCollector:
                 )
 
     def finish(self, models: Iterable[str]) -> dict[str, ModelFacts]:
-        """Return the facts of each model, in the order of `models`. A model without facts gets an empty value."""
+        """Return the facts of each model, those of `models` first. A model without facts gets an empty value."""
         values = {model: {name: value for name, (value, *_) in facts.items()} for model, facts in self._facts.items()}
-        return {model: ModelFacts(**values.get(model, {})) for model in models}
+        return {model: ModelFacts(**values.get(model, {})) for model in (*models, *values)}
 
     def describe_prices(self) -> list[str]:
         """Return a note for each column of prices that seems to hold prices per token, with the first such price.

@@ -68,9 +68,13 @@ def long_rows(sheet: Sheet) -> AddRow:
     def add(number: int, texts: list[str]) -> None:
         before = problems.count
         model, score, task_text, prompt, benchmark, group, n, *usage = pick(texts)
-        model, task, prompt = model.strip(), sheet.find_task(number, task_text), prompt if prompt.strip() else ""
+        model, facts = model.strip(), pick_facts(texts) if pick_facts else ()
         if not model:
             problems.add(number, "model must not be empty; fill it in or remove the row")
+        elif _is_blank((score, task_text, prompt, benchmark, group, n, *usage)) and not _is_blank(facts):
+            sheet.facts.add(number, model, facts)  # a model that was not measured yet
+            return
+        task, prompt = sheet.find_task(number, task_text), prompt if prompt.strip() else ""
         sheet.check(number, task, prompt, texts)
         value = score_of(number, "score", score)
         # NaN also stands for a wrong score, which was reported already.
@@ -83,10 +87,14 @@ def long_rows(sheet: Sheet) -> AddRow:
         if prompt:  # the column n is for aggregates only
             measures[1] = 1.0
         sheet.add(number, model, task, benchmark.strip(), sheet.encode_prompt(number, prompt, group), measures)
-        if pick_facts:
-            sheet.facts.add(number, model, pick_facts(texts))
+        if facts:
+            sheet.facts.add(number, model, facts)
 
     return add
+
+
+def _is_blank(texts: Iterable[str]) -> bool:
+    return not any(text and not text.isspace() for text in texts)
 
 
 def wide_rows(sheet: Sheet) -> AddRow:

@@ -40,7 +40,7 @@ class Learned:
     """What a benchmark tells of its models.
 
     Attributes:
-        profiles: One profile per model, in the order of first appearance.
+        profiles: One profile per model, in the order of first appearance. Models without a result come last.
         posterior: The qualities with their covariances.
     """
 
@@ -56,7 +56,7 @@ def learn_models(
     task_probabilities: TaskProbabilities | None = None,
     outcomes: Outcomes | None = None,
 ) -> Learned:
-    """Return one profile per model.
+    """Return one profile for each model of the results or the facts.
 
     A quality is the posterior mean of a Gaussian model over models, tasks and benchmarks, which `likelihood` describes. What
     was measured counts with its error. What was not is inferred: from the other tasks of the model, from variants of the
@@ -65,7 +65,7 @@ def learn_models(
 
     Args:
         results: The benchmark's rows.
-        facts: Prices, context window and other facts, by model name.
+        facts: Prices, context window and other facts, by model name. A model without a result gets inferred qualities.
         tasks: The tasks to estimate.
         task_probabilities: Called with the prompts of rows that name no task. None if every row names one.
         outcomes: The rows by prompt, as `pivot` returns them. With it, models that answered different prompts of a benchmark
@@ -76,18 +76,18 @@ def learn_models(
         InputError: If a row names no task and has no prompt, or `task_probabilities` is None.
     """
     rows = results if isinstance(results, Results) else Results.of(results)
-    codes = list(rows.find_first("model"))
-    models = tuple(rows.models[code] for code in codes)
     cells, usage = sum_by_task(rows, tasks, task_probabilities)
     if outcomes is not None:
         cells = compare_on_same_prompts(cells, outcomes, _share_tasks(outcomes, tasks, task_probabilities), tasks)
-    costs = dict(zip(models, (_mean(usage[0, code].sum(axis=0)) for code in codes), strict=True))
-    traits = describe_models(models, facts, {model: cost for model, cost in costs.items() if cost is not None})
-    posterior = Posterior.of(CellArrays.of(cells, tasks, traits))
+    measured = {rows.models[code]: usage[:, code] for code in rows.find_first("model")}
+    models = tuple(dict.fromkeys((*measured, *facts)))
+    costs = {model: cost for model, sums in measured.items() if (cost := _mean(sums[0].sum(axis=0))) is not None}
+    posterior = Posterior.of(CellArrays.of(cells, tasks, describe_models(models, facts, costs)))
     qualities = estimate_qualities(cells, posterior)
+    unused = np.zeros((len(_USAGE), len(tasks), 2))
     profiles = [
-        _make_profile(model, facts.get(model, ModelFacts()), tasks, qualities[model], usage[:, code])
-        for model, code in zip(models, codes, strict=True)
+        _make_profile(model, facts.get(model, ModelFacts()), tasks, qualities[model], measured.get(model, unused))
+        for model in models
     ]
     return Learned(profiles=profiles, posterior=posterior)
 

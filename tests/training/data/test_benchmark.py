@@ -21,6 +21,7 @@ BROKEN_LONG = {
     "empty score": ("model,task,score\na,qa,\n", "row 2", "score must not be empty", "fill it in"),
     "empty model": ("model,task,score\n,qa,.5\n", "row 2", "model must not be empty", "fill it in"),
     "neither task nor prompt": ("model,task,score\na,,.5\n", "row 2", "must have a task or a prompt", "fill one in"),
+    "a name alone": ("model,task,score,provider\na,,,\n", "row 2", "must have a task or a prompt", "fill one in"),
     "unknown task": ("model,task,score\na,cooding,1\n", "row 2", "task 'cooding' is unknown; known: coding", "rename it"),
     "no known task": ("model,task,score\na,x,1\nb,x,1\na,y,1\n", "row 2", "none of the tasks", "got 'x', 'y'; known:"),
     "thousands": ("model,task,score,n\na,qa,.5,1.000\n", "row 2", "n must be a number without separators", "digits"),
@@ -200,6 +201,16 @@ def test_an_aggregate_that_is_there_twice_counts_once(tmp_path: Path) -> None:
     )
     profile, _ = learn_models(read.results, read.facts, ("qa",)).profiles
     assert profile.quality["qa"].n == 200
+
+
+def test_a_row_with_nothing_but_facts_names_a_model_that_was_not_measured_yet(tmp_path: Path) -> None:
+    content = "model,task,score,provider,input_usd_per_mtok\nnew,,, ,2\na,qa,.8,x,1\nnew,,,y,\n"
+    read = read_benchmark(write(tmp_path, "b.csv", content))
+    assert [row.model for row in read.results] == ["a"]
+    assert read.facts == {
+        "a": ModelFacts(provider="x", input_usd_per_mtok=1.0),
+        "new": ModelFacts(provider="y", input_usd_per_mtok=2.0),
+    }
 
 
 def test_several_scores_of_one_model_for_a_prompt_count_as_their_mean(tmp_path: Path) -> None:

@@ -59,6 +59,26 @@ def test_only_the_models_that_can_be_asked_are_measured(tmp_path: Path) -> None:
     assert {row["model"] for row in ask(tmp_path, models={"b", "unknown"}).rows} == {"b"}
 
 
+def test_a_new_model_is_measured_before_models_that_are_known(tmp_path: Path) -> None:
+    # Of the known models one is best on all prompts. The new one costs as much and may be better.
+    scores = [
+        {"prompt": f"{task} {i}", "task": task, "model": model, "score": score, "cost_usd": 0.001}
+        for task in TASKS
+        for i in range(60)
+        for model, score in (("a", float(i % 3 == 0)), ("b", float(i % 3 > 0)))
+    ]
+    prices = {"input_usd_per_mtok": 1, "output_usd_per_mtok": 1}
+    scores = [row | dict.fromkeys(prices, "") for row in scores] + [{"model": "new"} | prices]
+    pool = write(tmp_path / "ask.csv", [{"prompt": f"sum {i}"} for i in range(60)])
+    known = write(tmp_path / "known.csv", scores)
+    proposal = propose(
+        known, prompts=pool, log=None, models=None, tasks=TASKS, predict=predict, budget_usd=0.02, usd_per_point=[0.001],
+        horizon=1e6, seed=0,
+    )  # fmt: skip
+    assert proposal.rows
+    assert {row["model"] for row in proposal.rows} == {"new"}
+
+
 def test_the_log_decides_which_tasks_count(tmp_path: Path) -> None:
     pool = write(tmp_path / "both.csv", [{"prompt": f"{kind} {i}"} for kind in ("sum", "who") for i in range(40)])
     found = {}

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from training.data.facts import ModelFacts
 from training.data.results import Result, Results
+from training.quality.outcomes import pivot
 from training.quality.profiles import learn_models
 
 
@@ -12,8 +13,8 @@ def result(model: str, task: str, score: float, n: float | None = 1000, benchmar
     return Result(model=model, task=task, score=score, n=n, benchmark=benchmark, **usage)
 
 
-def answer(model: str, prompt: str, score: float, **usage: float) -> Result:
-    return Result(model=model, prompt=prompt, score=score, n=1, **usage)
+def answer(model: str, prompt: str, score: float, task: str = "", **usage: float) -> Result:
+    return Result(model=model, prompt=prompt, task=task, score=score, n=1, **usage)
 
 
 def learn(results: list[Result], tasks: tuple[str, ...] = ("qa", "math"), **options: object) -> dict[str, dict[str, float]]:
@@ -82,6 +83,33 @@ def test_price_tells_of_a_model_that_was_never_measured_on_a_task() -> None:
     rows += [result(name, "qa", 0.6, 5) for name in ("cheap", "dear")]
     quality = {p.name: p.quality["math"].mean for p in learn_models(rows, facts, ("qa", "math")).profiles}
     assert quality["cheap"] + 0.1 < quality["dear"]
+
+
+def test_a_model_without_a_result_gets_inferred_qualities_with_wide_errors() -> None:
+    facts = {f"m{i}": ModelFacts(input_usd_per_mtok=2.0**i, output_usd_per_mtok=2.0**i) for i in range(8)}
+    facts |= {"new": ModelFacts(provider="x", input_usd_per_mtok=32.0, output_usd_per_mtok=32.0)}
+    rows = [result(f"m{i}", t, 0.4 + 0.05 * i + 0.04 * (-1) ** i, 1000) for i in range(8) for t in ("qa", "math")]
+    *known, new = learn_models(rows, facts, ("qa", "math")).profiles
+    assert [p.name for p in known] == [f"m{i}" for i in range(8)]
+    assert (new.name, new.provider, new.input_usd_per_mtok) == ("new", "x", 32.0)
+    for task in ("qa", "math"):
+        # Models of its price score about 0.65.
+        assert new.quality[task].mean == pytest.approx(0.65, abs=0.06)
+        assert new.quality[task].stderr > 2 * known[5].quality[task].stderr
+        assert new.quality[task].n == 0
+
+
+def test_models_that_answered_different_prompts_are_compared_on_the_same_ones() -> None:
+    # The new model answered the easy half of the prompts, each of the others all of them.
+    rows = [answer(m, f"p{i}", float(i < n), task="qa") for m, n in (("a", 60), ("b", 55), ("c", 50)) for i in range(100)]
+    rows += [answer("new", f"p{i}", float(i < 45), task="qa") for i in range(50)]
+    plain, compared = (
+        {p.name: p.quality["qa"] for p in learn_models(rows, {}, ("qa",), outcomes=outcomes).profiles}
+        for outcomes in (None, pivot(Results.of(rows)))
+    )
+    assert plain["new"].mean > plain["a"].mean + 0.1
+    assert compared["new"].mean < compared["a"].mean + 0.03
+    assert compared["new"].n == 50
 
 
 def test_a_row_without_a_task_counts_by_the_classifiers_probabilities() -> None:

@@ -107,7 +107,7 @@ def test_unknown_options_are_refused_at_once_and_no_key_is_shown(make_router: Ma
     with pytest.raises(ValidationError, match="unknown option 'tempreature'; the nearest one is 'temperature'") as error:
         RouterChatModel(router=router, tempreature=1, extra_headers={"Authorization": "s3cret"})
     model = RouterChatModel(router=router, extra_headers={"Authorization": "s3cret"})
-    assert "s3cret" not in str(error.value) + repr(model) + str(model.asdict())
+    assert "s3cret" not in str(error.value) + repr(model) + str(model.asdict()) + str(model.model_dump())
 
 
 def test_an_agent_takes_each_step_with_a_model_of_the_router(make_router: MakeRouter) -> None:

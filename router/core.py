@@ -73,8 +73,8 @@ class Router:
         shadows: Makes the calls of a `Shadow`. None without one.
 
     Raises:
-        InputError: If an option is unknown or out of range, a default names an unknown model or task, two profiles have one
-            name, no model can be called, or an experiment names something unknown.
+        InputError: If an option is unknown or out of range, or names a model or task that does not exist. If two profiles
+            have one name, or no model can be called. If an experiment names something that does not exist.
 
     >>> router = Router.load(prefer="quality")
     >>> router.route("prove that sqrt(2) is irrational").task
@@ -289,9 +289,9 @@ class Router:
             messages: Chat messages in the OpenAI form, objects of the SDK included. A text is one user message.
             stream: Return the chunks as they come, after the first one has come. The stream is an iterator and a context
                 manager, and has the whole `completion` at its end.
-            **options: The options of the decision (see `RouteOptions`), the parameters of the SDK's
-                `chat.completions.create()`, such as `temperature`, `tools` and `response_format`, which are sent to the
-                model, and these:
+            **options: The options of the decision (see `RouteOptions`). The parameters of the SDK's
+                `chat.completions.create()`, such as `temperature`, `tools` and `response_format`. They are sent to the
+                model. And these:
                 `timeout`: Seconds for the whole call, over all attempts. None: the deadline of `Serving.calls`.
                 `accept`: Function of the `Reply`. If it returns False, the next model is asked. Not for streams.
                 `fallbacks`: Models to call in this order if the first one fails, instead of the rest of the ranking.

@@ -27,8 +27,8 @@ def route(prompt: Prompt, **options: Unpack[RouteKeywords]) -> RoutingDecision:
         **options: See `RouteOptions`. `help(RouteOptions)` explains each.
 
     Returns:
-        The decision. `model` is the model to call, `fallbacks` are the models to call if it fails, `task` is the task,
-        `scores` holds every model's expected quality, cost and latency, and `explain()` puts all of it in words.
+        The decision. `model` is the model to call. `fallbacks` are the models to call if it fails. `task` is the task.
+        `scores` holds every model's expected quality, cost and latency. `explain()` puts all of it in words.
 
     Raises:
         InputError: If an argument has the wrong type or an option is unknown. Never because of a text.

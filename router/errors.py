@@ -1,19 +1,21 @@
 """Every error that the package raises on purpose.
 
-RouterError
-├── InputError            an argument has the wrong type or value, or an option does not exist (also a ValueError)
-├── NoCandidateError      every model was excluded, with the reason for each
-├── ModelFolderError      a model folder is missing, damaged, changed or of another version
-├── EncoderError          an encoder cannot be converted, or does not run on this machine
-├── ConfigError           a configuration file breaks a rule, with the line or the key
-├── DatasetError          a data file breaks a rule, with the rows (`training.data.table`)
-└── ServingError          a call got no answer
-    ├── CallError               one attempt failed, with the class of the failure
-    ├── NoModelAvailableError   every model that could answer cools down
-    ├── AllAttemptsFailedError  every attempt failed, with all of them
-    ├── DeadlineExceededError   time ran out
-    ├── StreamInterruptedError  a stream broke after its first chunk, with the text so far
-    └── BudgetExceededError     a limit of requests, tokens or spending is reached
+Each is a `RouterError`:
+
+- `InputError`: An argument has the wrong type or value, or an option does not exist. It is a `ValueError`, too.
+- `NoCandidateError`: Every model is excluded. It has the reason for each.
+- `ModelFolderError`: A model folder is missing, damaged, changed or of another version.
+- `EncoderError`: An encoder cannot be converted, or does not run on this machine.
+- `ConfigError`: A configuration file breaks a rule. It has the line or the key.
+- `DatasetError`: A data file breaks a rule. It has the rows. It is in `training.data.table`.
+- `ServingError`: A call got no answer. Its kinds are:
+
+  - `CallError`: One attempt failed. It has the class of the failure.
+  - `NoModelAvailableError`: Every model that could answer cools down.
+  - `AllAttemptsFailedError`: Every attempt failed. It has all of them.
+  - `DeadlineExceededError`: Time ran out.
+  - `StreamInterruptedError`: A stream broke after its first chunk. It has the text so far.
+  - `BudgetExceededError`: A limit of requests, tokens or spending is reached.
 
 Messages give the rule, the value and the remedy. They never contain a prompt.
 """

@@ -99,9 +99,9 @@ class TaskPredictor:
         p(task) = p(task | turn) + p(`CONTINUES` | turn) · p(task of the turn before), and so on back. The probability that
         is left before the first turn is spread evenly. Turns that cannot change the result are not classified.
 
-        A keyword rule is asked only if the classifier is missing or unsure of a turn. Classifier and rule then count alike
-        (a linear opinion pool; Stone, 1961, Annals of Mathematical Statistics 32:1339-1342), because a prompt that is hard
-        for one is often hard for the other. If no rule matches either, the probabilities only hedge.
+        A keyword rule is asked only if the classifier is missing or unsure of a turn. Classifier and rule then count alike,
+        because a prompt that is hard for one is often hard for the other (a linear opinion pool; Stone, 1961, Annals of
+        Mathematical Statistics 32:1339-1342). If no rule matches either, the probabilities only hedge.
 
         Args:
             text: The turn.

@@ -18,7 +18,7 @@ class CallPolicy:
         first_token_s: Seconds until the first chunk of a stream.
         chunk_s: Seconds between two chunks of a stream.
         answer_s: Seconds for a whole answer, not a stream, while another endpoint could still be asked. Such an attempt also
-            takes at most three quarters of the time that is left, so that a model that hangs leaves time for the next one.
+            takes at most three quarters of the time that is left. So a model that hangs leaves time for the next one.
         max_attempts: Largest number of attempts, over retries and fallbacks, ≥ 1. Refusals that do no work do not count:
             a wrong key, an unknown model, a parameter or prompt that the model does not take. Each endpoint refuses once. At
             most ten refusals are free.

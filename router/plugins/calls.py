@@ -1,38 +1,12 @@
-"""Options of a plug-in come in checked, and what it shows of a completion goes out."""
+"""A completion in, the parts that plug-ins show out."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from router.call_options import CallOptions
 from router.calls import Completion
-from router.core import Router
 from router.execution.answers import first_choice
-from router.options import DIALS
-
-
-def split_options(values: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:
-    """Return keywords with those of `Router.complete` under `options`, checked.
-
-    Args:
-        values: The keywords that a plug-in was made with.
-        fields: The keywords that belong to the plug-in itself: `router`, `options` and those of its library.
-
-    Raises:
-        InputError: If an option is unknown or out of range.
-    """
-    own = {name: value for name, value in values.items() if name in fields}
-    options = {**own.get("options", {}), **{name: value for name, value in values.items() if name not in fields}}
-    if isinstance(router := own.get("router"), Router):
-        router.decider.check(CallOptions.of(options, stream=False, defaults=router.defaults).route)
-    return {**own, "options": options}
-
-
-def merge_options(defaults: Mapping[str, Any], keywords: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of one call. A dial in the call replaces the default's dial and its confidence."""
-    replaced = {*DIALS, "confidence"} if not keywords.keys().isdisjoint(DIALS) else frozenset()
-    return {**{name: value for name, value in defaults.items() if name not in replaced}, **keywords}
 
 
 def read_message(raw: object) -> Mapping[str, Any]:

@@ -23,18 +23,17 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from pydantic import ConfigDict, Field, model_validator
 
 from router.calls import Chunk, Completion
-from router.core import Router
-from router.plugins.calls import describe_call, merge_options, read_message, read_usage_details, split_options
+from router.plugins.calls import describe_call, read_message, read_usage_details
+from router.plugins.options import RouterFields
 
 # Servers that think in the open want their thoughts back together with the results of tools.
 _REASONING = "reasoning_content"
 _CHOICES: Mapping[object, object] = {"any": "required", True: "required", False: "none"}
 
 
-class RouterChatModel(BaseChatModel):
+class RouterChatModel(RouterFields, BaseChatModel):
     """A chat model of LangChain. The router chooses the model of each call and makes the call.
 
     Failover, deadlines, rate limits and budgets are those of the router. `response_metadata["router"]` says how the answer
@@ -51,24 +50,14 @@ class RouterChatModel(BaseChatModel):
         InputError: If an option is unknown.
         ServingError: A call raises it if there is no answer, as `Router.complete`.
 
-    >>> from router import FakeExecutor, Serving
+    >>> from router import FakeExecutor, Router, Serving
     >>> router = Router.load(serving=Serving(executor=FakeExecutor({"gpt-5.5": ["Tea, please."]})))
     >>> answer = RouterChatModel(router=router, allowed={"gpt-5.5"}).invoke("coffee or tea?")
     >>> answer.content, answer.response_metadata["router"]["model"]
     ('Tea, please.', 'gpt-5.5')
     """
 
-    # Options may hold a key, such as one in `extra_headers`.
-    model_config = ConfigDict(hide_input_in_errors=True)
-
-    router: Router = Field(exclude=True)
     streaming: bool = False
-    options: dict[str, Any] = Field(default_factory=dict, repr=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _collect_options(cls, values: dict[str, Any]) -> dict[str, Any]:
-        return split_options(values, cls.model_fields)
 
     @property
     def _llm_type(self) -> str:
@@ -166,7 +155,7 @@ class RouterChatModel(BaseChatModel):
         model = keywords.get("model")
         given = {name: value for name, value in keywords.items() if name != "model"}
         given |= {**({"stop": stop} if stop else {}), **({"allowed": {model}} if model else {})}
-        return merge_options(self.options, given)
+        return self._merge_options(given)
 
 
 def write_messages(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:

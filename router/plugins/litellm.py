@@ -14,6 +14,8 @@ from router.options import RouteKeywords
 
 # A deployment as LiteLLM holds it: `model_name`, `litellm_params`, `model_info`.
 _Deployment = Mapping[str, Any]
+_Messages = Sequence[Mapping[str, Any]]
+_Request = Mapping[str, Any]
 
 
 class RouterStrategy(CustomRoutingStrategyBase):
@@ -54,24 +56,19 @@ class RouterStrategy(CustomRoutingStrategyBase):
         self._models = frozenset(profile.name for profile in self._router.profiles)
 
     async def async_get_available_deployment(
-        self,
-        model: str,
-        messages: list[dict[str, str]] | None = None,
-        input: str | list[object] | None = None,  # noqa: A002 - the name is LiteLLM's
-        specific_deployment: bool | None = False,
-        request_kwargs: dict[str, object] | None = None,
+        self, model: str, messages: _Messages | None = None, *, request_kwargs: _Request | None = None, **selection: Any
     ) -> _Deployment:
-        """Return a deployment of a group. LiteLLM leaves out those that cool down or do not fit the request."""
+        """Return a deployment of a group. LiteLLM leaves out those that cool down or do not fit the request.
+
+        Args:
+            model: Name of the group, or one that stands for a single deployment.
+            messages: The messages of the request.
+            request_kwargs: The other arguments of the request.
+            **selection: More of the request by which LiteLLM leaves out deployments, such as `input`.
+        """
         import asyncio
 
-        found = await self._litellm.select(
-            model,
-            request_kwargs or {},
-            kind="healthy",
-            messages=messages,
-            input=input,
-            specific_deployment=specific_deployment,
-        )
+        found = await self._litellm.select(model, request_kwargs or {}, kind="healthy", messages=messages, **selection)
         # A name that stands for one deployment.
         if isinstance(found, Mapping):
             return found
@@ -79,19 +76,13 @@ class RouterStrategy(CustomRoutingStrategyBase):
         return await asyncio.to_thread(self._choose, found, messages, request_kwargs or {})
 
     def get_available_deployment(
-        self,
-        model: str,
-        messages: list[dict[str, str]] | None = None,
-        input: str | list[object] | None = None,  # noqa: A002 - the name is LiteLLM's
-        specific_deployment: bool | None = False,
-        request_kwargs: dict[str, object] | None = None,
+        self, model: str, messages: _Messages | None = None, *, request_kwargs: _Request | None = None, **_: object
     ) -> _Deployment:
         """Like `async_get_available_deployment`. Only deployments that cool down are left out.
 
         Raises:
             RouterRateLimitErrorBasic: If all deployments of the group cool down.
         """
-        del input, specific_deployment
         group = self._litellm.registry().deployments(model) or []
         cooling = self._litellm.health().cooldowns.get_active_cooldowns([_id_of(each) for each in group], None)
         available = _without(group, [name for name, _ in cooling])
@@ -99,9 +90,7 @@ class RouterStrategy(CustomRoutingStrategyBase):
             raise RouterRateLimitErrorBasic(model=model)
         return self._choose(available, messages, request_kwargs or {})
 
-    def _choose(
-        self, deployments: Sequence[_Deployment], messages: Sequence[Any] | None, request: Mapping[str, Any]
-    ) -> _Deployment:
+    def _choose(self, deployments: Sequence[_Deployment], messages: _Messages | None, request: _Request) -> _Deployment:
         metadata = request.get("metadata") or request.get("litellm_metadata") or {}
         failed = [attempt.get("deployment_id") for attempt in metadata.get("previous_models") or ()]
         deployments = _without(deployments, failed) or deployments

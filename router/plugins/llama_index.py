@@ -27,15 +27,14 @@ from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_ca
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools.types import BaseTool
-from pydantic import ConfigDict, Field, model_validator
 
 from router.calls import Chunk, Completion
-from router.core import Router
-from router.plugins.calls import describe_call, merge_options, read_message, split_options
+from router.plugins.calls import describe_call, read_message
 from router.plugins.llama_index_messages import make_message, read_arguments, write_messages
+from router.plugins.options import RouterFields
 
 
-class RouterLLM(FunctionCallingLLM):
+class RouterLLM(RouterFields, FunctionCallingLLM):
     """An LLM of LlamaIndex. The router chooses the model of each call and makes the call.
 
     Failover, deadlines, rate limits and budgets are those of the router. `response.additional_kwargs["router"]` says how the
@@ -50,23 +49,12 @@ class RouterLLM(FunctionCallingLLM):
         InputError: If an option is unknown.
         ServingError: A call raises it if there is no answer, as `Router.complete`.
 
-    >>> from router import FakeExecutor, Serving
+    >>> from router import FakeExecutor, Router, Serving
     >>> router = Router.load(serving=Serving(executor=FakeExecutor({"gpt-5.5": ["Tea, please."]})))
     >>> answer = RouterLLM(router=router, allowed={"gpt-5.5"}).complete("coffee or tea?")
     >>> answer.text, answer.additional_kwargs["router"]["model"]
     ('Tea, please.', 'gpt-5.5')
     """
-
-    # Options may hold a key, such as one in `extra_headers`.
-    model_config = ConfigDict(hide_input_in_errors=True)
-
-    router: Router = Field(exclude=True)
-    options: dict[str, Any] = Field(default_factory=dict, repr=False, exclude=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _collect_options(cls, values: dict[str, Any]) -> dict[str, Any]:
-        return split_options(values, cls.model_fields)
 
     @classmethod
     def class_name(cls) -> str:
@@ -174,20 +162,20 @@ class RouterLLM(FunctionCallingLLM):
         return response
 
     def _chat(self, messages: Sequence[ChatMessage], keywords: Mapping[str, Any]) -> ChatResponse:
-        return _make_response(self.router.complete(write_messages(messages), **merge_options(self.options, keywords)))
+        return _make_response(self.router.complete(write_messages(messages), **self._merge_options(keywords)))
 
     async def _achat(self, messages: Sequence[ChatMessage], keywords: Mapping[str, Any]) -> ChatResponse:
-        return _make_response(await self.router.acomplete(write_messages(messages), **merge_options(self.options, keywords)))
+        return _make_response(await self.router.acomplete(write_messages(messages), **self._merge_options(keywords)))
 
     def _stream(self, messages: Sequence[ChatMessage], keywords: Mapping[str, Any]) -> ChatResponseGen:
-        sent, options = write_messages(messages), merge_options(self.options, keywords)
+        sent, options = write_messages(messages), self._merge_options(keywords)
         with self.router.complete(sent, stream=True, **options) as chunks:
             growing = _Growing()
             yield from map(growing.add, chunks)
         yield growing.end(chunks.completion)
 
     async def _astream(self, messages: Sequence[ChatMessage], keywords: Mapping[str, Any]) -> ChatResponseAsyncGen:
-        sent, options = write_messages(messages), merge_options(self.options, keywords)
+        sent, options = write_messages(messages), self._merge_options(keywords)
         async with await self.router.acomplete(sent, stream=True, **options) as chunks:
             growing = _Growing()
             async for chunk in chunks:

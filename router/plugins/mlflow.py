@@ -49,9 +49,12 @@ class RoutingModel(pyfunc.PythonModel):
         config = context.model_config
         self._router = Router.load(context.artifacts[_FOLDER], sha256=config[_HASH], **config[_OPTIONS])
 
-    # MLflow takes a type of `model_input` for a schema, and refuses all but lists.
-    def predict(  # type: ignore[no-untyped-def]
-        self, context: pyfunc.PythonModelContext, model_input, params: Mapping[str, Any] | None = None
+    # MLflow warns if `model_input` has no type, and takes any other type for a schema. It brings pandas itself.
+    def predict(
+        self,
+        context: pyfunc.PythonModelContext,
+        model_input: pyfunc.pandas.DataFrame,
+        params: Mapping[str, Any] | None = None,
     ) -> list[dict[str, Any]]:
         """Return a decision for each prompt, as plain data.
 

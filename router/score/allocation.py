@@ -53,8 +53,8 @@ def allocate(quality: NDArray[np.float64], cost_usd: NDArray[np.float64], budget
     1. Prompts climb their concave hulls of quality over cost. The step with the most quality per USD comes first, whichever
        prompt it belongs to (Sinha and Zoltners 1979, The multiple-choice knapsack problem).
     2. The first step that does not fit gives the shadow price. Later steps that fit use the rest of the budget.
-    3. For the prompts that this price hardly decides, the core (Pisinger 1995, A minimal algorithm for the multiple-choice
-       knapsack problem), a search finds the best use of their share of the budget. It includes models off the hull.
+    3. The core holds the prompts that this price hardly decides (Pisinger 1995, A minimal algorithm for the multiple-choice
+       knapsack problem). A search finds the best use of their share of the budget. It includes models off the hull.
 
     The result is below the optimum by at most the quality of that first step. For up to 24 prompts it is the optimum, unless
     the search had to drop partial choices. That happens if quality grows in proportion to cost. Takes O(n·m·h + nh·log nh)

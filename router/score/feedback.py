@@ -47,10 +47,11 @@ class Evidence:
 class Learner:
     """Collect feedback and return profiles that take it into account. Thread-safe. The given profiles never change.
 
-    A quality is the posterior of a normal prior, the mean and standard error in the profile, given scores of variance 0.25
-    (Gelman et al., 2013, Bayesian Data Analysis, section 2.5). Once there is more evidence than `memory`, the old evidence
-    fades. The prior loses weight evenly while the memory fills, because a prior from a large benchmark would outweigh all
-    that can be remembered. So the learner notices if a model changes, and no single report outweighs all others.
+    A quality is the posterior of a normal prior, given scores of variance 0.25 (Gelman et al., 2013, Bayesian Data
+    Analysis, section 2.5). The prior is the mean and standard error in the profile. Once there is more evidence than
+    `memory`, the old evidence fades. The prior loses weight evenly while the memory fills, because a prior from a large
+    benchmark would outweigh all that can be remembered. So the learner notices if a model changes, and no single report
+    outweighs all others.
 
     Args:
         profiles: The priors.

@@ -128,8 +128,8 @@ class ProfileTable:
 
         quality(m) = Σ_t p(t) · quality(m, t) over all tasks, so an unsure prediction hedges on its own. With heads, the text
         of the prompt shifts it (see `expect`).
-        bound(m) = quality(m) − risk_aversion · stderr(m). The errors of a model on several tasks are related, so its
-        standard error is at most, and is taken to be, Σ_t p(t) · stderr(m, t).
+        bound(m) = quality(m) − risk_aversion · stderr(m). The errors of a model on several tasks are related. So its
+        standard error is at most Σ_t p(t) · stderr(m, t), and this is what is taken.
         utility(m) = bound(m) − 0.01 · cost(m) / usd_per_point − 0.01 · seconds(m) / seconds_per_point.
 
         Args:

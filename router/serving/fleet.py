@@ -58,7 +58,7 @@ class Fleet:
         unserved: The models that the executor has no endpoint for, each with the reason why it is no candidate.
 
     Raises:
-        InputError: If `serving` names a model or an endpoint that does not exist, an endpoint of the executor serves no
+        InputError: If `serving` names a model or an endpoint that does not exist. If an endpoint of the executor serves no
             model, or no model has an endpoint.
     """
 

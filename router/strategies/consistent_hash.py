@@ -15,10 +15,10 @@ _LARGEST_BELOW_ONE = math.nextafter(1.0, 0.0)
 def consistent_hash(context: RoutingContext) -> list[str]:
     """Rank by a hash of the key, or of the prompt if there is no key. Models that are too busy come last, in the same order.
 
-    A model is too busy if it would have more than ⌈1.25 · (Σ inflight + 1) · w / Σw⌉ requests in flight, with sums over the
-    candidates (Mirrokni, Thorup and Zadimoghaddam, 2018, Consistent hashing with bounded loads). That is never true of all
-    models at once. The ranking is the fallback order: if the model of a key is lost, all its requests go to the same next
-    model.
+    A model is too busy if it would have more than ⌈1.25 · (Σ inflight + 1) · w / Σw⌉ requests in flight. The sums are over
+    the candidates (Mirrokni, Thorup and Zadimoghaddam, 2018, Consistent hashing with bounded loads). That is never true of
+    all models at once. The ranking is the fallback order: if the model of a key is lost, all its requests go to the same
+    next model.
     """
     ranking = rank_by_hash(context)
     inflight, weights = context.inflight, context.weights

@@ -9,7 +9,7 @@ class Dynamic:
     """Rank by power of two choices: of two random candidates the less loaded comes first, then the others by load.
 
     If every router chose the least loaded model, all would choose the same one, before its load shows it. With two random
-    candidates, the most loaded of n models is never chosen, and no other gets more than 2/n of the requests (Mitzenmacher,
+    candidates, the most loaded of n models is never chosen. No other gets more than 2/n of the requests (Mitzenmacher,
     2001, The power of two choices in randomized load balancing). The load contains latency, requests in flight, weight and
     the penalty for failures. A model that cools down is no candidate. Ties are broken at random. Thread-safe.
 

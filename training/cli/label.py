@@ -29,9 +29,9 @@ _HELP = "enter: the first · a number · the name of a task · c: continues the 
 def label_command(*, log: Path, out: Path, model: Path | None, most: int, table: bool, seed: int) -> None:
     """Label prompts of a log.
 
-    LOG is a log of the gateway, JSON Lines with prompt or messages, a text with a prompt in each line, or a CSV with a
-    column prompt. The most useful prompts come first: frequent ones, those that the classifier is unsure of, and those that
-    look like none of the training. Training reads the result, and skips rows whose task is still empty.
+    LOG is a log of the gateway, or JSON Lines with prompt or messages. It can also be a text with a prompt in each line, or
+    a CSV with a column prompt. The most useful prompts come first: frequent ones, those that the classifier is unsure of,
+    and those that look like none of the training. Training reads the result, and skips rows whose task is still empty.
     """
     from router.model_folder.load import load_model_folder
     from training.data.logs import read_log

@@ -65,8 +65,8 @@ def read_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 def read_results(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield the answers that got feedback, as rows of a benchmark with the columns `COLUMNS`.
 
-    Answers of a cascade are left out. The later models of a cascade only answer prompts that were hard for the first one, so
-    their scores would say that they are worse than they are.
+    Answers of a cascade are left out. Its later models only answer prompts that were hard for the first one. Their scores
+    would say that they are worse than they are.
 
     Args:
         path: The log.

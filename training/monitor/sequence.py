@@ -55,9 +55,9 @@ def widen(variance: float, n: float, *, least: float = SCORE_VARIANCE) -> float:
 def half_width(n: int, variance: float, *, alpha: float = ALPHA) -> float:
     """Return half the width of an asymptotic confidence sequence after n observations.
 
-    √(σ² · 2(nρ² + 1) / (n²ρ²) · ln(√(nρ² + 1) / α)), from theorem 2.2 of Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas
-    (2024), Time-uniform central limit theory and asymptotic confidence sequences, Annals of Statistics 52(6), with ρ tuned
-    as in their appendix B.2. All intervals after a late enough start hold together with probability 1 − α.
+    It is √(σ² · 2(nρ² + 1) / (n²ρ²) · ln(√(nρ² + 1) / α)), by theorem 2.2 of Waudby-Smith, Arbour, Sinha, Kennedy and
+    Ramdas (2024), Time-uniform central limit theory and asymptotic confidence sequences, Annals of Statistics 52(6). ρ is
+    tuned as in their appendix B.2. All intervals after a late enough start hold together with probability 1 − α.
 
     Args:
         n: Number of observations, ≥ 1.
@@ -79,7 +79,7 @@ def bound_difference(other: Moments, control: Moments, *, alpha: float = ALPHA) 
     """Return the difference of two means with its interval, `other` minus `control`.
 
     The arms get their observations in turn, so both grow. One observation of the difference has the variance
-    n (σ₁² / n₁ + σ₀² / n₀) with n = n₁ + n₀, as of a difference that is weighted by the shares.
+    n (σ₁² / n₁ + σ₀² / n₀) with n = n₁ + n₀. This is the variance of a difference that is weighted by the shares.
 
     Args:
         other: The observations of one arm.

@@ -3,7 +3,7 @@
 The value of information of a score is how much better the choice is expected to be once it is known. With normal
 posteriors it has a closed form, the knowledge gradient with correlated beliefs (Frazier, Powell and Dayanik, 2009, INFORMS
 Journal on Computing 21:599–613): a score of a model on one task also tells of its quality on other tasks. One score alone is
-often worth nothing although twenty are worth much, so scores are bought in batches, of the size that is worth most per USD
+often worth nothing although twenty are worth much. So scores are bought in batches, of the size that is worth most per USD
 (Frazier and Powell, 2010, Decision Analysis 7:378–403).
 """
 

@@ -59,8 +59,8 @@ def learn_models(
     """Return one profile for each model of the results or the facts.
 
     A quality is the posterior mean of a Gaussian model over models, tasks and benchmarks, which `likelihood` describes. What
-    was measured counts with its error. What was not is inferred: from the other tasks of the model, from variants of the
-    model, from models of the same maker, price, size and age, and from what all models score on the task. Its standard error
+    was measured counts with its error. What was not is inferred from the other tasks and the variants of the model,
+    and from models of the same maker, price, size and age. What all models score on the task counts, too. Its standard error
     says how well. So one good figure of a model on one task says little about the others.
 
     Args:

@@ -97,8 +97,8 @@ def held_out_figures(held_out: NDArray[np.float64], weights: NDArray[np.float64]
         weights: Weights of prompts, shape (rows, n).
 
     Returns:
-        Shape (rows, 10). Gain in quality and relative change of cost at equal cost, then the four figures of a `Saving` at
-        equal quality, then the same four at nearly equal quality.
+        Shape (rows, 10). Gain in quality and relative change of cost at equal cost come first. The four figures of a
+        `Saving` at equal quality follow, and the same four at nearly equal quality.
     """
     best, gaining, *saving = (weights @ part.T for part in held_out)
     columns = [gaining[:, 0] - best[:, 0], _divide(gaining[:, 1], best[:, 1]) - 1]

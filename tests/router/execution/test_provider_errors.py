@@ -1,7 +1,6 @@
 """Error answers of real servers, each sent through the SDK from a loopback server. Their sources stand in the data file."""
 
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from router.execution.error_body import read_error_body
 from router.execution.failure_rules import Rule, load_rules
 from router.execution.failures import failure_in
 from router.execution.openai import OpenAIExecutor
-from tests.router.execution.answer_server import AnswerServer
+from tests.loopback import LoopbackServer, Response, make_json
 from tests.router.execution.openai_lab import requests_of
 
 FILE = Path(__file__).with_name("provider_errors.jsonl")
@@ -72,33 +71,29 @@ WORDINGS: list[tuple[int, str, int | None, object]] = [
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[AnswerServer]:
-    server = AnswerServer()
-    thread = threading.Thread(target=server.http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.http.shutdown()
-    thread.join()
-    server.http.server_close()
+def server() -> Iterator[LoopbackServer]:
+    with LoopbackServer(lambda _: make_json({})) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
-def executor(server: AnswerServer) -> Iterator[OpenAIExecutor]:
+def executor(server: LoopbackServer) -> Iterator[OpenAIExecutor]:
     executor = OpenAIExecutor({"it": Endpoint(base_url=server.url, stream_usage=False)})
     yield executor
     executor.close()
 
 
-def fail(server: AnswerServer, executor: OpenAIExecutor, status: int, body: object, *, streamed: bool) -> CallError:
+def fail(server: LoopbackServer, executor: OpenAIExecutor, status: int, body: object, *, streamed: bool) -> CallError:
     """Return the failure that the SDK's error for this answer becomes."""
     text = body if isinstance(body, str) else json.dumps(body)
     as_events = status == 200 and streamed and not isinstance(body, str)
-    server.status, server.content_type = status, "application/json"
+    kind = "application/json"
     if as_events or text.startswith(("data:", "event:")):
-        server.content_type = "text/event-stream"
+        kind = "text/event-stream"
     elif isinstance(body, str):
-        server.content_type = "text/html" if body.startswith("<") else "text/plain"
-    server.body = (f"data: {text}\n\ndata: [DONE]\n\n" if as_events else text).encode()
+        kind = "text/html" if body.startswith("<") else "text/plain"
+    content = (f"data: {text}\n\ndata: [DONE]\n\n" if as_events else text).encode()
+    server.respond = lambda _: Response(content=content, content_type=kind, status=status)
     with pytest.raises(CallError) as caught:
         ask(executor, streamed=streamed)
     return caught.value
@@ -132,7 +127,7 @@ def deciding_rule(status: int, body: object) -> Rule | None:
 @both_ways
 @pytest.mark.parametrize("name", sorted({answer["server"] for answer in ANSWERS}))
 def test_each_answer_of_a_real_server_has_its_class(
-    server: AnswerServer, executor: OpenAIExecutor, name: str, streamed: bool
+    server: LoopbackServer, executor: OpenAIExecutor, name: str, streamed: bool
 ) -> None:
     for answer in (answer for answer in ANSWERS if answer["server"] == name):
         error = fail(server, executor, answer["status"], answer["body"], streamed=streamed)
@@ -145,7 +140,7 @@ def test_each_answer_of_a_real_server_has_its_class(
 
 @pytest.mark.parametrize(("status", "kind", "limit", "wording"), WORDINGS, ids=lambda value: str(value)[:40])
 def test_a_wording_has_its_class(
-    server: AnswerServer, executor: OpenAIExecutor, status: int, kind: str, limit: int | None, wording: object
+    server: LoopbackServer, executor: OpenAIExecutor, status: int, kind: str, limit: int | None, wording: object
 ) -> None:
     error = fail(server, executor, status, body_of(wording), streamed=False)
     assert ("too long" if error.too_long else error.kind, error.context_limit) == (kind, limit)
@@ -182,20 +177,20 @@ SHAPES: dict[str, tuple[int, object]] = {
 @both_ways
 @pytest.mark.parametrize(("status", "body"), SHAPES.values(), ids=SHAPES)
 def test_the_words_count_in_every_shape_of_an_answer(
-    server: AnswerServer, executor: OpenAIExecutor, status: int, body: object, streamed: bool
+    server: LoopbackServer, executor: OpenAIExecutor, status: int, body: object, streamed: bool
 ) -> None:
     error = fail(server, executor, status, body, streamed=streamed)
     assert (error.kind, error.too_long, error.context_limit) == ("unable", True, 200000)
 
 
-def test_a_named_error_event_in_a_stream_counts_too(server: AnswerServer, executor: OpenAIExecutor) -> None:
+def test_a_named_error_event_in_a_stream_counts_too(server: LoopbackServer, executor: OpenAIExecutor) -> None:
     error = fail(server, executor, 200, f"event: error\ndata: {NESTED}\n\n", streamed=True)
     assert (error.kind, error.context_limit) == ("unable", 200000)
 
 
 @both_ways
 def test_the_words_of_a_page_from_a_proxy_do_not_count(
-    server: AnswerServer, executor: OpenAIExecutor, streamed: bool
+    server: LoopbackServer, executor: OpenAIExecutor, streamed: bool
 ) -> None:
     page = f"<!DOCTYPE html><html><body>blocked by content policy, {LONG_TEXT}</body></html>"
     kinds = [fail(server, executor, status, page, streamed=streamed).kind for status in (400, 403, 429, 502)]

@@ -4,7 +4,6 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -24,6 +23,7 @@ from router import (
     SpendCap,
 )
 from router.calls import Usage
+from tests.loopback import Body, LoopbackServer, Response
 from tests.router.fakes import model
 
 PRICES: dict[str, Any] = {"input_usd_per_mtok": 1.0, "output_usd_per_mtok": 1.0}
@@ -165,30 +165,16 @@ def test_no_more_calls_run_at_once_than_allowed_and_none_waits() -> None:
 def slow_server(held: threading.Event) -> Iterator[str]:
     """Serve a model that answers at once, and `second`, which answers only when `held` is set."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            if b'"second"' in body:
-                held.wait(30)
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(ANSWER)))
-            self.end_headers()
-            self.wfile.write(ANSWER)
+    def respond(body: Body) -> Response:
+        if body["model"] == "second":
+            held.wait(30)
+        return Response(content=ANSWER)
 
-        def log_message(self, *args: object) -> None:
-            """Print nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/v1"
-    finally:
-        held.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with LoopbackServer(respond) as server:
+        try:
+            yield server.url
+        finally:
+            held.set()
 
 
 @pytest.mark.parametrize("is_async", [False, True])

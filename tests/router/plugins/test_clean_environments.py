@@ -40,8 +40,8 @@ def test_the_example_and_the_tests_pass(section: Section, tmp_path: Path, capsys
     with capsys.disabled():
         print(f"\n{section.name}: {size / 1e6:.0f} MB, {time.monotonic() - began_at:.0f} s to install")
     (tmp_path / "example.txt").write_text(section.example, encoding="utf-8")
-    # Away from the repository, so that the installed package runs.
-    assert run(str(python), "-m", "doctest", "-o", "ELLIPSIS", "example.txt", folder=tmp_path) == ""
+    # Isolated and away from the repository, so that the installed package runs.
+    assert run(str(python), "-I", "-m", "doctest", "-o", "ELLIPSIS", "example.txt", folder=tmp_path) == ""
     files, more = TESTS[section.name]
     run(*install, "pytest", "hypothesis", *more)
     folder = Path(__file__).parent

@@ -19,7 +19,8 @@ from pydantic import BaseModel, ValidationError
 from router import AllAttemptsFailedError, BudgetExceededError, InputError, Router, Serving, SpendCap
 from router.plugins.langchain import RouterChatModel, write_messages
 from router.plugins.langchain_middleware import RouterMiddleware
-from tests.router.plugins.server import TEXT, ToolServer
+from tests.loopback import LoopbackServer
+from tests.router.plugins.tool_model import TEXT
 
 MakeRouter = Callable[..., Router]
 ASK = [{"role": "user", "content": "fix the failing unit test in parser.py"}]
@@ -70,7 +71,7 @@ def test_all_ways_of_calling_give_the_same_answer(model: RouterChatModel) -> Non
     assert awaited.content == TEXT
 
 
-def test_options_tools_and_messages_reach_the_server(model: RouterChatModel, server: ToolServer) -> None:
+def test_options_tools_and_messages_reach_the_server(model: RouterChatModel, server: LoopbackServer) -> None:
     image = {"type": "image", "base64": "aGk=", "mime_type": "image/png"}
     call = {"name": "weather", "args": {"location": "Rome"}, "id": "7", "type": "tool_call"}
     thinking = AIMessage(content="", tool_calls=[call], additional_kwargs={"reasoning_content": "Rome it is."})
@@ -81,7 +82,7 @@ def test_options_tools_and_messages_reach_the_server(model: RouterChatModel, ser
         ToolMessage("rain", tool_call_id="7"),
     ]
     model.bind_tools([weather], tool_choice="any").invoke(messages, temperature=0.5, stop=["scones"])
-    sent = server.seen[-1]
+    sent = server.bodies[-1]
     assert (sent["temperature"], sent["stop"], sent["tool_choice"]) == (0.5, ["scones"], "required")
     assert sent["tools"][0]["function"]["name"] == "weather"
     assert sent["messages"] == write_messages(messages)
@@ -106,7 +107,7 @@ def test_unknown_options_are_refused_at_once_and_no_key_is_shown(make_router: Ma
     with pytest.raises(ValidationError, match="unknown option 'tempreature'; the nearest one is 'temperature'") as error:
         RouterChatModel(router=router, tempreature=1, extra_headers={"Authorization": "s3cret"})
     model = RouterChatModel(router=router, extra_headers={"Authorization": "s3cret"})
-    assert "s3cret" not in str(error.value) + repr(model) + str(model.asdict())
+    assert "s3cret" not in str(error.value) + repr(model) + str(model.asdict()) + str(model.model_dump())
 
 
 def test_an_agent_takes_each_step_with_a_model_of_the_router(make_router: MakeRouter) -> None:

@@ -14,7 +14,8 @@ from litellm.types.router import RouterRateLimitErrorBasic
 
 from router import NoCandidateError, Router
 from router.plugins.litellm import RouterStrategy
-from tests.router.plugins.server import TEXT, ToolServer
+from tests.loopback import LoopbackServer
+from tests.router.plugins.tool_model import TEXT
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 FORBIDDEN = {"1.82.7", "1.82.8", "1.107.0"}
@@ -22,11 +23,11 @@ HAIKU = [{"role": "user", "content": "write a haiku about rain"}]
 
 
 @pytest.fixture
-def make_gateway(server: ToolServer, shipped: Router) -> Callable[..., litellm.Router]:
+def make_gateway(server: LoopbackServer, shipped: Router) -> Callable[..., litellm.Router]:
     """Make a router of LiteLLM with one group, `auto`."""
 
     def make(*models: str, names: dict[str, str] | None = None, **options: object) -> litellm.Router:
-        common = {"api_base": server.base_url, "api_key": "sk-none"}
+        common = {"api_base": server.url, "api_key": "sk-none"}
         deployments = [
             {
                 "model_name": "auto",
@@ -48,24 +49,24 @@ def test_the_release_is_not_one_of_those_that_were_compromised() -> None:
     assert version("litellm") not in FORBIDDEN
 
 
-def test_the_model_that_the_router_chooses_answers(make_gateway: Callable, server: ToolServer, shipped: Router) -> None:
+def test_the_model_that_the_router_chooses_answers(make_gateway: Callable, server: LoopbackServer, shipped: Router) -> None:
     models = {"gpt-5.5", "gpt-4.1-mini"}
     for prefer in ("quality", "cheap"):
         gateway = make_gateway(*models, prefer=prefer)
         expected = shipped.route(HAIKU, prefer=prefer, allowed=models).model
         assert gateway.completion(model="auto", messages=HAIKU).choices[0].message.content == TEXT
-        assert server.seen[-1]["model"] == expected
+        assert server.bodies[-1]["model"] == expected
         assert asyncio.run(gateway.acompletion(model="auto", messages=HAIKU)).choices[0].message.content == TEXT
-        assert server.seen[-1]["model"] == expected
+        assert server.bodies[-1]["model"] == expected
 
 
-def test_a_retry_goes_to_another_deployment(make_gateway: Callable, server: ToolServer) -> None:
+def test_a_retry_goes_to_another_deployment(make_gateway: Callable, server: LoopbackServer) -> None:
     names = {"gpt-5.5": "down", "gpt-4.1-mini": "ok"}
     for ask in ("completion", "acompletion"):
         answer = getattr(make_gateway(*names, names=names, prefer="quality"), ask)(model="auto", messages=HAIKU)
         answer = asyncio.run(answer) if ask == "acompletion" else answer
         assert answer.choices[0].message.content == TEXT
-        assert [body["model"] for body in server.seen[-2:]] == ["down", "ok"]
+        assert [body["model"] for body in server.bodies[-2:]] == ["down", "ok"]
 
 
 def test_deployments_that_cool_down_are_left_out(make_gateway: Callable) -> None:

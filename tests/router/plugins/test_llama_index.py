@@ -14,7 +14,8 @@ from pydantic import BaseModel
 
 from router import InputError, Router
 from router.plugins.llama_index import RouterLLM
-from tests.router.plugins.server import TEXT, ToolServer
+from tests.loopback import LoopbackServer
+from tests.router.plugins.tool_model import TEXT
 
 
 class Weather(BaseModel):
@@ -56,7 +57,7 @@ def test_all_ways_of_calling_give_the_same_answer(llm: RouterLLM) -> None:
     assert asyncio.run(ask()) == [TEXT] * 4
 
 
-def test_messages_reach_the_server(llm: RouterLLM, server: ToolServer) -> None:
+def test_messages_reach_the_server(llm: RouterLLM, server: LoopbackServer) -> None:
     call = ToolCallBlock(tool_call_id="7", tool_name="weather", tool_kwargs={"location": "Rome"})
     llm.chat(
         [
@@ -66,8 +67,8 @@ def test_messages_reach_the_server(llm: RouterLLM, server: ToolServer) -> None:
         ],
         temperature=0.5,
     )
-    user, assistant, tool = server.seen[-1]["messages"]
-    assert server.seen[-1]["temperature"] == 0.5
+    user, assistant, tool = server.bodies[-1]["messages"]
+    assert server.bodies[-1]["temperature"] == 0.5
     assert user["content"][1] == {"type": "image_url", "image_url": {"url": "http://127.0.0.1/a.png"}}
     assert assistant["tool_calls"][0]["function"] == {"name": "weather", "arguments": '{"location": "Rome"}'}
     assert tool == {"role": "tool", "content": "rain", "tool_call_id": "7"}

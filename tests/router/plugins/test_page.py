@@ -2,6 +2,7 @@
 
 import doctest
 import importlib.util
+from pathlib import Path
 
 import pytest
 
@@ -10,9 +11,10 @@ from tests.router.plugins.page import Section, read_sections
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("section", read_sections(), ids=lambda section: section.name)
-def test_an_example_prints_what_the_page_says(section: Section, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_example_prints_what_the_page_says(section: Section, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if importlib.util.find_spec(section.module) is None:
         pytest.skip(f"{section.name} is not installed")
+    monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LLM_ROUTER_MODEL", raising=False)
     monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")

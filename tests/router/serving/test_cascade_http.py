@@ -67,7 +67,7 @@ def test_a_judge_gets_the_conversation_and_the_answer(ask: Callable[..., Complet
     with ModelServer({"cheap": "a fine answer", "other": "SCORE: 9"}) as server:
         completion = ask(make(server, Judge(model="other", request={"temperature": 0})))
     assert steps(completion) == [("cheap", None, "answer"), ("other", None, "check")]
-    judged = server.asked[1]
+    judged = server.bodies[1]
     assert (judged["temperature"], judged.get("stream") or False) == (0, False)
     text = judged["messages"][-1]["content"]
     assert "[user]\nhello" in text
@@ -91,5 +91,5 @@ def test_token_probabilities_of_a_server(
     with ModelServer({"cheap": "perhaps", "strong": "certainly"}, known) as server:
         completion = ask(make(server, TokenProbability(threshold=-0.5)))
     assert completion.model == model
-    assert server.asked[0]["logprobs"] is True
-    assert "logprobs" not in server.asked[-1] or model == "cheap"
+    assert server.bodies[0]["logprobs"] is True
+    assert "logprobs" not in server.bodies[-1] or model == "cheap"

@@ -118,9 +118,9 @@ class RayEngine:
         make = ray.remote(RayWorker).options(**_ACTOR)
         while len(self._actors) < min(self._workers, len(blocks)):
             self._actors.append(make.remote(self._job))
-        done = ActorPool(self._actors).map_unordered(lambda actor, block: actor.do.remote(step, block), blocks)
+        pool: Any = ActorPool(self._actors)  # Ray types only a part
         try:
-            for block, message in done:
+            for block, message in pool.map_unordered(lambda actor, block: actor.do.remote(step, block), blocks):
                 if message:
                     raise RouterError(message)
                 yield block

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,16 @@ def shipped(model_folder: Path) -> Router:
 def folder(model_folder: Path, tmp_path: Path) -> Path:
     """A folder of hard links to the shipped files: free to make; unlink a file before writing another in its place."""
     return Path(shutil.copytree(model_folder, tmp_path / "model", copy_function=os.link))
+
+
+@pytest.fixture
+def kill_one() -> Callable[[str], None]:
+    """Kill the process of one actor of a class, on the Ray cluster that this process has started."""
+    import psutil
+
+    def kill(name: str) -> None:
+        family = psutil.Process().children(recursive=True)
+        actors = [process for process in family if process.cmdline()[:1] and process.cmdline()[0].startswith(f"ray::{name}")]
+        actors[0].kill()
+
+    return kill

@@ -6,10 +6,9 @@ import logging
 import multiprocessing
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict
 from itertools import islice
 from multiprocessing.connection import wait as wait_for
 from typing import Any, Literal, Protocol
@@ -23,8 +22,9 @@ from router.errors import InputError, RouterError
 Step = Literal["decide", "score", "find_core", "spend"]
 # Blocks that wait for each process, so that none is idle.
 _WAITING = 2
-# Tasks of Ray for one step. The driver keeps a record of each.
-_MOST_TASKS = 2000
+# One processor each, on as many machines as there are. Ray starts an actor that died again, and does its block again.
+# A block that kills four actors would kill every other one too.
+_ACTOR: Mapping[str, Any] = {"num_cpus": 1, "max_restarts": -1, "max_task_retries": 3, "scheduling_strategy": "SPREAD"}
 _RESUME = "run the same command again, and it goes on with the blocks that are left"
 
 
@@ -80,7 +80,7 @@ class LocalEngine:
 
 
 class RayEngine:
-    """Actors of a Ray cluster, each with a router. Ray Data hands out the blocks, and hands them out again if one is lost.
+    """Actors of a Ray cluster, each with a router. They do all steps, because a router takes seconds to load.
 
     All nodes must see the input, the model folder and the output folder under the same path.
 
@@ -96,7 +96,6 @@ class RayEngine:
     def __init__(self, job: Job, workers: int, address: str | None = None) -> None:
         try:
             import ray
-            import ray.data
         except ImportError as error:
             raise InputError("the engine ray needs Ray; pip install 'contextual-llm-router[ray]'") from error
         self._job, self._workers = job, workers
@@ -105,8 +104,7 @@ class RayEngine:
             # Without an address, Ray would join any cluster that it finds on this machine.
             where = {"address": "local", "num_cpus": workers} if address is None else {"address": address}
             ray.init(**where, log_to_driver=False, logging_level=logging.WARNING)
-        logging.getLogger("ray.data").setLevel(logging.WARNING)
-        ray.data.DataContext.get_current().enable_progress_bars = False
+        self._actors: list[Any] = []
 
     def run(self, step: Step, blocks: Sequence[Block]) -> Iterator[Block]:
         """Do a step for blocks.
@@ -115,25 +113,17 @@ class RayEngine:
             RouterError: As the worker.
         """
         import ray
-        from ray.data import ActorPoolStrategy
+        from ray.util import ActorPool
 
-        if not blocks:
-            return
-        size = min(self._workers, len(blocks))
-        tasks = min(len(blocks), _MOST_TASKS)
-        dataset = ray.data.from_items([asdict(block) for block in blocks], override_num_blocks=tasks)
-        done = dataset.map_batches(
-            RayWorker,
-            fn_constructor_args=(self._job, step),
-            compute=ActorPoolStrategy(size=size),
-            batch_size=1,
-        )
-        by_number = {block.number: block for block in blocks}
+        make = ray.remote(RayWorker).options(**_ACTOR)
+        while len(self._actors) < min(self._workers, len(blocks)):
+            self._actors.append(make.remote(self._job))
+        pool: Any = ActorPool(self._actors)  # Ray types only a part
         try:
-            for row in done.iter_rows():
-                if row["error"]:
-                    raise RouterError(row["error"])
-                yield by_number[int(row["number"])]
+            for block, message in pool.map_unordered(lambda actor, block: actor.do.remote(step, block), blocks):
+                if message:
+                    raise RouterError(message)
+                yield block
         except ray.exceptions.RayError as error:
             raise RouterError(f"a worker failed with {type(error).__name__}; {_RESUME}") from error
 
@@ -141,9 +131,11 @@ class RayEngine:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._starts:
-            import ray
+        import ray
 
+        for actor in self._actors:
+            ray.kill(actor)
+        if self._starts:
             ray.shutdown()
 
 
@@ -152,21 +144,19 @@ class RayWorker:
 
     Args:
         job: The batch.
-        step: The step that it does.
     """
 
-    def __init__(self, job: Job, step: Step) -> None:
-        self._worker, self._step = Worker(job), step
+    def __init__(self, job: Job) -> None:
+        self._worker = Worker(job)
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Do the step for the one block of a batch. Return its number, and what is wrong with it."""
-        error = ""
+    def do(self, step: Step, block: Block) -> tuple[Block, str]:
+        """Do a step for a block. Return the block, and what is wrong with it."""
         try:
-            getattr(self._worker, self._step)(Block(**{name: values.tolist()[0] for name, values in batch.items()}))
-        except RouterError as raised:
+            getattr(self._worker, step)(block)
+        except RouterError as error:
             # Ray keeps only the text of an exception, with the whole stack around it.
-            error = str(raised)
-        return {"number": batch["number"], "error": [error]}
+            return block, str(error)
+        return block, ""
 
 
 # The worker of this process. It is made once per process, because it takes seconds.

@@ -2,5 +2,6 @@
 
 - `shard`: Sums over the rows of one shard, for one logistic regression.
 - `optimum`: The optimum of a logistic regression whose rows lie in shards.
+- `encoding`: The vectors of some texts.
 - `engine`: The shards and the encoders as actors of Ray.
 """

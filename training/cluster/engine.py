@@ -18,6 +18,7 @@ from router.errors import InputError
 from router.types import Encoder
 from training.classifier.engine import FitJob, Fitter
 from training.classifier.linear import Design, Fit, Part
+from training.cluster.encoding import EncodingActor
 from training.cluster.optimum import fit_sums
 from training.cluster.shard import BLOCK_ROWS, Problem, Shard
 
@@ -105,21 +106,6 @@ class RayEngine:
         actors = [actor.remote(kept, targets[slice(*span)], span[0]) for kept, span in zip(rows, spans, strict=True)]
         columns = {part: design.matrix.shape[1] for part, design in designs.items()}
         return _ClusterFits(actors, rows, columns, targets, n_labels)
-
-
-class EncodingActor:
-    """Encodes texts in a process of the cluster, as the router does: one at a time and on one thread.
-
-    Args:
-        encoder: The encoder.
-    """
-
-    def __init__(self, encoder: Encoder) -> None:
-        self._encoder = encoder
-
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return the vectors of texts, shape (len(texts), dim)."""
-        return np.asarray(self._encoder.encode(texts), np.float32)
 
 
 class _ClusterFits:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import sparse
-
-from training.classifier.linear import Part
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from scipy import sparse
+
+    # Only for its type, because each actor would wait seconds for scikit-learn.
+    from training.classifier.linear import Part
 
 # Rows that are summed at once. A shard is made of whole blocks, so the blocks do not depend on the number of shards.
 BLOCK_ROWS = 1024

@@ -74,7 +74,8 @@ def find_near_duplicates(rows: Sequence[LabelledPrompt], lexical: sparse.csr_mat
     """
     found = []
     for start in range(0, len(rows), _BLOCK_ROWS):
-        cosines = (lexical[start : start + _BLOCK_ROWS] @ lexical.T).tocoo()
+        end = start + _BLOCK_ROWS
+        cosines = (lexical[start:end] @ lexical[:end].T).tocoo()
         near = cosines.data > NEAR_COSINE
         pairs = (part[near].tolist() for part in (cosines.row, cosines.col, cosines.data))
         for i, j, cosine in zip(*pairs, strict=True):

@@ -85,16 +85,16 @@ def cluster() -> Iterator[None]:
     """A local cluster with two processors."""
     ray = pytest.importorskip("ray", reason="Ray is not installed")
     root = Path(__file__).parents[3]
-    # The actors import the package of this checkout.
-    environment = {"PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])}
-    ray.init(
-        address="local",
-        num_cpus=2,
-        object_store_memory=200 << 20,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="error",
-        runtime_env={"env_vars": environment},
-    )
-    yield
-    ray.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        # The actors import the package of this checkout. With an environment of Ray's own, no process would wait for them.
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")]))
+        ray.init(
+            address="local",
+            num_cpus=2,
+            object_store_memory=200 << 20,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="error",
+        )
+        yield
+        ray.shutdown()

@@ -266,6 +266,20 @@ def test_an_error_of_a_worker_ends_the_batch_with_the_same_error(
             run_batch(job, engine)
 
 
+def test_the_blocks_of_an_actor_that_dies_are_done_again(
+    make: Callable[..., Job], cluster: None, kill_one: Callable[[str], None]
+) -> None:
+    class Killing(RayEngine):
+        def run(self, step: Any, blocks: Any) -> Any:
+            for count, block in enumerate(super().run(step, blocks)):
+                if count == 0:
+                    kill_one("RayWorker")
+                yield block
+
+    job = make()
+    assert run_batch(job, partial(Killing, job, 1)).rows == len(PROMPTS)
+
+
 def test_a_killed_command_is_resumed_without_losing_or_repeating_a_row(tmp_path: Path, model_folder: Path) -> None:
     rows = [{"id": str(i), "prompt": f"write a haiku\nabout the number {i}"} for i in range(600)]
     path, out = write_rows(tmp_path / "in.csv", rows), tmp_path / "out"

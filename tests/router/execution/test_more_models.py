@@ -20,6 +20,9 @@ from router.execution.sync_driver import complete
 from tests.router.execution.fakes import FakeEndpoints, SimulatedClock
 from tests.router.health.fakes import EXACT
 
+# The same lines run a hundred thousand times, which takes three times as long if each of them is counted.
+pytestmark = pytest.mark.no_cover
+
 DOWN = CallError("transient", "503", status=503)
 REFUSALS = [CallError("auth", "401", status=401), CallError("unable", "400", status=400)]
 LIMITS = [CallError("rate_limit", "429", status=429, retry_after_s=seconds) for seconds in (2.0, 30.0, 80.0)]

@@ -1,10 +1,9 @@
 """One Ray cluster of two processors, and some thousand real prompts, for all tests of this folder."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 
 from router.classify.encoder import OnnxEncoder
@@ -50,15 +49,3 @@ def engine() -> Iterator[RayEngine]:
             yield opened
     finally:
         ray.shutdown()
-
-
-@pytest.fixture
-def kill_one() -> Callable[[str], None]:
-    """Kill the process of one actor of a class."""
-
-    def kill(name: str) -> None:
-        family = psutil.Process().children(recursive=True)
-        actors = [process for process in family if process.cmdline()[:1] and process.cmdline()[0].startswith(f"ray::{name}")]
-        actors[0].kill()
-
-    return kill

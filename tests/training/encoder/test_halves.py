@@ -81,9 +81,7 @@ def test_unlabelled_prompts_show_where_descriptions_belong(root: Path, tmp_path:
     described = describe("office", root, tmp_path)
     learn(tmp_path / "without", root, described)
     learn(tmp_path / "with", root, described, path)
-    right = {
-        name: sum(Router.load(tmp_path / name).route(row["prompt"]).task == row["task"] for row in asked)
-        for name in ("without", "with")
-    }
+    routers = {name: Router.load(tmp_path / name) for name in ("without", "with")}
+    right = {name: sum(router.route(row["prompt"]).task == row["task"] for row in asked) for name, router in routers.items()}
     assert len(waiting) >= 20
     assert right["with"] > right["without"] + len(asked) * 0.05

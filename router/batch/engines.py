@@ -113,17 +113,26 @@ class RayEngine:
             RouterError: As the worker.
         """
         import ray
-        from ray.util import ActorPool
 
         make = ray.remote(RayWorker).options(**_ACTOR)
         while len(self._actors) < min(self._workers, len(blocks)):
             self._actors.append(make.remote(self._job))
-        pool: Any = ActorPool(self._actors)  # Ray types only a part
+        waiting, left = iter(blocks), len(blocks)
+        # An actor gets a block once it runs, because a cluster may have too few processors for all of them.
+        under_way = {actor.get_ready.remote(): actor for actor in self._actors}
         try:
-            for block, message in pool.map_unordered(lambda actor, block: actor.do.remote(step, block), blocks):
+            while left:
+                (done, *_), _ = ray.wait(list(under_way))
+                actor, result = under_way.pop(done), ray.get(done)
+                if (block := next(waiting, None)) is not None:
+                    under_way[actor.do.remote(step, block)] = actor
+                if result is None:
+                    continue
+                left -= 1
+                finished, message = result
                 if message:
                     raise RouterError(message)
-                yield block
+                yield finished
         except ray.exceptions.RayError as error:
             raise RouterError(f"a worker failed with {type(error).__name__}; {_RESUME}") from error
 
@@ -148,6 +157,9 @@ class RayWorker:
 
     def __init__(self, job: Job) -> None:
         self._worker = Worker(job)
+
+    def get_ready(self) -> None:
+        """Do nothing. It ends once the router is loaded."""
 
     def do(self, step: Step, block: Block) -> tuple[Block, str]:
         """Do a step for a block. Return the block, and what is wrong with it."""

@@ -195,7 +195,9 @@ def test_a_number_beyond_all_floats_leaves_the_log_readable(start: Start) -> Non
     gateway = start('[log]\nfile = "log.jsonl"\nlog = "prompts"\n')
     body = b'{"model": "gpt-5.5", "messages": [{"role": "user", "content": "hi", "w": 1e400}]}'
     assert httpx.post(f"{gateway.url}/v1/chat/completions", content=body).status_code == 200
-    (line,) = (gateway.folder / "log.jsonl").read_text().splitlines()
+    log = gateway.folder / "log.jsonl"
+    wait_for(lambda: log.read_text().endswith("\n"))
+    (line,) = log.read_text().splitlines()
     assert json.loads(line)["messages"] == [{"role": "user", "content": "hi", "w": None}]
 
 
@@ -203,7 +205,8 @@ def test_feedback_goes_into_the_log_even_if_the_router_does_not_learn(start: Sta
     gateway = start('[log]\nfile = "log.jsonl"\n')
     id_ = ask(gateway).headers["x-router-id"]
     assert httpx.post(f"{gateway.url}/v1/feedback", json={"id": id_, "score": 1}).status_code == 200
-    assert json.loads((gateway.folder / "log.jsonl").read_text().splitlines()[-1]) == {"id": id_, "score": 1.0}
+    log, feedback = gateway.folder / "log.jsonl", {"id": id_, "score": 1.0}
+    wait_for(lambda: [json.loads(line) for line in log.read_text().splitlines()][-1:] == [feedback])
 
 
 def test_feedback_that_nobody_keeps_is_refused_with_the_remedy(start: Start) -> None:

@@ -54,7 +54,9 @@ def sums(write_plan: Plan) -> Path:
 
 
 def start(plan: Path, config: Path, out: Path, *more: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", "from training.cli import main; main()", "measure", plan, "--config", config]
+    # A shell's background job ignores SIGINT, and its children inherit that.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from training.cli import main; main()"
+    command = [sys.executable, "-c", code, "measure", plan, "--config", config]
     command += ["--out", out, "--budget-usd", "1", *map(str, more)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

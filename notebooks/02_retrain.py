@@ -32,6 +32,7 @@ prompts, benchmark, model = folder / "prompts.csv", folder / "benchmark.csv", fo
 labelled = pd.read_csv("../data/prompts.csv", dtype=str)
 tuning = OnnxEncoder.load(shipped / "encoder").record.tuning
 labels = labelled[~was_seen(labelled["prompt"].tolist(), tuning)][["prompt", "task", "group", "language"]]
+labels = labels.sample(2000, random_state=0)
 
 bookings = pd.read_csv("bookings.csv")["prompt"].tolist()
 to_train, held_out = bookings[:60], bookings[60:]

@@ -92,7 +92,7 @@ def main() -> None:
     given = parser.parse_args()
     for path in given.tables:
         table = read_benchmark(path, tasks=None)
-        runs = [simulate(table, seed, [*given.rows, None]) for seed in range(given.seeds)]
+        runs = [simulate(table, seed, [*sorted(given.rows), None]) for seed in range(given.seeds)]
         without = np.array([aiqs for _, aiqs in runs]).mean(axis=1)
         error = spread(without)
         print(f"{path.name}, {given.seeds} seeds\n{'rows':12}   n   error   plain   80 %   95 %  stderr  AIQ")

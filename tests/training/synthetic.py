@@ -7,6 +7,7 @@ import numpy as np
 from router.classify.features import SURFACE
 from training.classifier.features import FeatureBlocks, lexical_matrix
 from training.data.benchmark import BenchmarkSet
+from training.data.facts import ModelFacts
 from training.data.results import Result, Results
 from training.quality.expectations import TableBuilder, make_table_builder
 from training.quality.outcomes import Outcomes, pivot
@@ -43,12 +44,13 @@ def make_benchmark(n: int = 400, *, difficulty: float = 2.0, verbosity: float = 
     score = (rng.random((n, 3)) < 1 / (1 + np.exp(-logits))).astype(float)
     cost = np.array([0.001, 0.003, 0.01]) * np.exp(verbosity * embedding[:, 1:2] + rng.normal(0, 0.1, (n, 3)))
     texts = [f"{task[i]} question {i}" for i in range(n)]
+    facts = {model: ModelFacts() for model in ("weak", "middle", "strong")}
     rows = [
         Result(model=model, task=str(task[i]), prompt=texts[i], score=float(score[i, j]), cost_usd=float(cost[i, j]))
         for i in range(n)
-        for j, model in enumerate(("weak", "middle", "strong"))
+        for j, model in enumerate(facts)
     ]
-    benchmark = BenchmarkSet(results=Results.of(rows), facts={}, sha256="0" * 64)
+    benchmark = BenchmarkSet(results=Results.of(rows), facts=facts, sha256="0" * 64)
     outcomes = pivot(benchmark.results)
     prompts = PromptTable(
         features=FeatureBlocks(

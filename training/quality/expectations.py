@@ -10,7 +10,6 @@ import numpy as np
 
 from router.classify.heads import PromptHeads
 from router.score.scoring import Expectation, ProfileTable
-from router.types import ModelProfile
 from training.classifier.linear import head_logits
 from training.data.benchmark import BenchmarkSet
 from training.data.results import Results
@@ -44,7 +43,7 @@ def make_table_builder(benchmark: BenchmarkSet, outcomes: Outcomes, prompts: Pro
     def look_up(unlabelled: Sequence[str]) -> NDArray[np.float64]:
         return prompts.probabilities[[row_of_prompt[prompt] for prompt in unlabelled]]
 
-    # Models without a row in the mask get an empty profile, so that columns stay the same in every fold.
+    # The facts name every model, so one without a row in the mask gets inferred qualities, and the columns stay the same.
     def build_table(mask: NDArray[np.bool_]) -> ProfileTable:
         kept = np.append(mask, True)[row_of_code]
         rows = Results.concat(part.take(kept[part.prompt]) for part in results.chunks())
@@ -52,7 +51,7 @@ def make_table_builder(benchmark: BenchmarkSet, outcomes: Outcomes, prompts: Pro
             rows, benchmark.facts, prompts.tasks, task_probabilities=look_up, outcomes=outcomes.take(mask)
         )
         known = {profile.name: profile for profile in learned.profiles}
-        return ProfileTable([known.get(name, ModelProfile(name=name)) for name in outcomes.models], prompts.tasks)
+        return ProfileTable([known[name] for name in outcomes.models], prompts.tasks)
 
     return build_table
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+# Turns the mean scores q and r of the models of each pair into the most that P(both right) − q · r could be.
+FindMost = Callable[["NDArray[np.float64]", "NDArray[np.float64]"], "NDArray[np.float64]"]
 
 
 def measure_overlap(score: NDArray[np.float64], task: NDArray[np.int64]) -> float | None:
@@ -25,11 +28,7 @@ def measure_overlap(score: NDArray[np.float64], task: NDArray[np.int64]) -> floa
     Returns:
         The overlap. None if no two models have a quality between 0 and 1 on the same prompts.
     """
-    shared = possible = 0.0
-    for n, both, q, r in _count_pairs(score, task):
-        shared += float(n @ (both - q * r))
-        possible += float(n @ (np.minimum(q, r) - q * r))
-    return None if possible <= 0 else min(max(shared / possible, 0.0), 1.0)
+    return _measure_shared(score, task, lambda q, r: np.minimum(q, r) - q * r)
 
 
 def measure_correlation(score: NDArray[np.float64], task: NDArray[np.int64]) -> float | None:
@@ -44,11 +43,16 @@ def measure_correlation(score: NDArray[np.float64], task: NDArray[np.int64]) -> 
     Returns:
         The correlation. None if no two models have a quality between 0 and 1 on the same prompts.
     """
+    # Rounding can take a perfect score beyond 1.
+    return _measure_shared(score, task, lambda q, r: np.sqrt(np.maximum(q * (1 - q) * r * (1 - r), 0.0)))
+
+
+def _measure_shared(score: NDArray[np.float64], task: NDArray[np.int64], find_most: FindMost) -> float | None:
+    """Return the sum of P(both right) − q · r over all pairs, divided by the sum of the most that it could be, in [0, 1]."""
     shared = possible = 0.0
     for n, both, q, r in _count_pairs(score, task):
         shared += float(n @ (both - q * r))
-        # Rounding can take a perfect score beyond 1.
-        possible += float(n @ np.sqrt(np.maximum(q * (1 - q) * r * (1 - r), 0.0)))
+        possible += float(n @ find_most(q, r))
     return None if possible <= 0 else min(max(shared / possible, 0.0), 1.0)
 
 

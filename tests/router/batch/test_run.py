@@ -280,6 +280,11 @@ def test_the_blocks_of_an_actor_that_dies_are_done_again(
     assert run_batch(job, partial(Killing, job, 1)).rows == len(PROMPTS)
 
 
+def test_actors_for_which_the_cluster_has_no_processor_hold_no_block(make: Callable[..., Job], cluster: None) -> None:
+    job = make()
+    assert run_batch(job, partial(RayEngine, job, 6)).rows == len(PROMPTS)
+
+
 def test_a_killed_command_is_resumed_without_losing_or_repeating_a_row(tmp_path: Path, model_folder: Path) -> None:
     rows = [{"id": str(i), "prompt": f"write a haiku\nabout the number {i}"} for i in range(600)]
     path, out = write_rows(tmp_path / "in.csv", rows), tmp_path / "out"
